@@ -1,0 +1,5 @@
+//go:build !race
+
+package manage_test
+
+const propertyRuns = "25"

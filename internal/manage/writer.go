@@ -1,0 +1,334 @@
+package manage
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/avouch/avouch/internal/audit"
+	"github.com/avouch/avouch/internal/config"
+	"github.com/avouch/avouch/internal/directory"
+	"github.com/avouch/avouch/internal/problem"
+)
+
+// writer is one change in the making: a transaction, what was done in it so
+// far, and indexes over what the storage contract cannot look up by key. Its
+// methods are the rules. Each checks first and writes then, records what it
+// did, and returns a *problem.Error whose Target is the wire name of the field
+// that is wrong.
+type writer struct {
+	tx     Tx
+	cloud  *directory.Cloud
+	now    time.Time
+	caller Caller
+	plan   Plan
+
+	written   []writtenCredential
+	generated []string // ids made in this change
+	tenants   map[directory.TenantID]string
+	domains   map[string]directory.TenantID
+	names     map[directory.TenantID]map[string]directory.ObjectID
+	assigned  map[directory.TenantID]*assignmentIndex
+	subjects  map[directory.TenantID]map[string]*directory.ManagedIdentity
+}
+
+func newWriter(tx Tx, cloud *directory.Cloud, now time.Time, caller Caller) *writer {
+	return &writer{
+		tx: tx, cloud: cloud, now: now, caller: caller,
+		tenants:  make(map[directory.TenantID]string),
+		names:    make(map[directory.TenantID]map[string]directory.ObjectID),
+		assigned: make(map[directory.TenantID]*assignmentIndex),
+		subjects: make(map[directory.TenantID]map[string]*directory.ManagedIdentity),
+	}
+}
+
+// change is what a writer's method did to one object.
+type change struct {
+	op            Op
+	tenant        directory.TenantID
+	target        audit.Target
+	high          bool // rights change hands
+	before, after []field
+}
+
+// record adds a step to the plan and appends its audit record. An update that
+// changes no field leaves no trace.
+func (w *writer) record(c change) error {
+	fields := compare(c.before, c.after)
+	if c.op == Update && len(fields) == 0 {
+		return nil
+	}
+	w.plan.Steps = append(w.plan.Steps, Step{Op: c.op, Target: c.target, Fields: fields})
+	entry := audit.Change{
+		ID: directory.NewObjectID().String(), Time: w.now, Correlation: w.caller.Correlation, Tenant: c.tenant,
+		Actor: w.caller.Actor, Action: string(c.op), Target: c.target, Outcome: audit.Succeeded, High: c.high,
+	}
+	var err error
+	if entry.Before, err = snapshot(c.before); err != nil {
+		return err
+	}
+	if entry.After, err = snapshot(c.after); err != nil {
+		return err
+	}
+	if err := w.tx.AppendChange(entry); err != nil {
+		return fmt.Errorf("recording a change: %w", err)
+	}
+	return nil
+}
+
+func snapshot(fields []field) (json.RawMessage, error) {
+	if fields == nil {
+		return nil, nil
+	}
+	return json.Marshal(object(fields))
+}
+
+// hideGenerated replaces the ids made in a dry run, which will be others when
+// the plan is carried out.
+func (w *writer) hideGenerated() {
+	const length = 36 // of an id
+	hidden := make(map[string]bool, len(w.generated))
+	for _, id := range w.generated {
+		hidden[id] = true
+	}
+	hide := func(s string) string {
+		for i := 0; i+length <= len(s); i++ {
+			if hidden[s[i:i+length]] {
+				s = s[:i] + afterApply + s[i+length:]
+			}
+		}
+		return s
+	}
+	target := func(t *audit.Target) {
+		if hidden[t.ID] {
+			t.ID = ""
+		}
+	}
+	for i := range w.plan.Steps {
+		s := &w.plan.Steps[i]
+		target(&s.Target)
+		for j := range s.Fields {
+			s.Fields[j].After = hide(s.Fields[j].After)
+		}
+	}
+	for i := range w.plan.Warnings {
+		target(&w.plan.Warnings[i].Target)
+		w.plan.Warnings[i].Message = hide(w.plan.Warnings[i].Message)
+		w.plan.Warnings[i].Mend = hide(w.plan.Warnings[i].Mend)
+	}
+}
+
+// objectID, clientID and tenantID return the stated id, or a new random one.
+func (w *writer) objectID(stated config.Value[directory.ObjectID]) directory.ObjectID {
+	if stated.Set {
+		return stated.V
+	}
+	id := directory.NewObjectID()
+	w.generated = append(w.generated, id.String())
+	return id
+}
+
+func (w *writer) newObjectID() directory.ObjectID {
+	return w.objectID(config.Value[directory.ObjectID]{})
+}
+
+func (w *writer) clientID(stated config.Value[directory.ClientID]) directory.ClientID {
+	if stated.Set {
+		return stated.V
+	}
+	id := directory.NewClientID()
+	w.generated = append(w.generated, id.String())
+	return id
+}
+
+func (w *writer) newClientID() directory.ClientID {
+	return w.clientID(config.Value[directory.ClientID]{})
+}
+
+func (w *writer) tenantID(stated config.Value[directory.TenantID]) directory.TenantID {
+	if stated.Set {
+		return stated.V
+	}
+	id := directory.NewTenantID()
+	w.generated = append(w.generated, id.String())
+	return id
+}
+
+// name is an object's name as people write it: contoso/orders.
+func (w *writer) name(t directory.TenantID, parts ...string) string {
+	tenant, ok := w.tenants[t]
+	if !ok {
+		tenant = t.String()
+		if found, err := w.tx.Tenant(t); err == nil {
+			tenant = found.Name
+		}
+		w.tenants[t] = tenant
+	}
+	return strings.Join(append([]string{tenant}, parts...), "/")
+}
+
+// principalNames is who answers to which name in the tenant. It is read once
+// and kept in step by reserve and release.
+func (w *writer) principalNames(t directory.TenantID) (map[string]directory.ObjectID, error) {
+	if index, ok := w.names[t]; ok {
+		return index, nil
+	}
+	all, err := w.tx.Principals(t)
+	if err != nil {
+		return nil, fmt.Errorf("reading service principals: %w", err)
+	}
+	index := make(map[string]directory.ObjectID, 2*len(all))
+	for _, p := range all {
+		for _, n := range p.Names {
+			index[n] = p.ID
+		}
+	}
+	w.names[t] = index
+	return index, nil
+}
+
+// freeNames refuses names that another service principal of the tenant answers to.
+func (w *writer) freeNames(t directory.TenantID, own directory.ObjectID, uris []string) error {
+	if len(uris) == 0 {
+		return nil
+	}
+	index, err := w.principalNames(t)
+	if err != nil {
+		return err
+	}
+	for i, uri := range uris {
+		holder, taken := index[uri]
+		if !taken || holder == own {
+			continue
+		}
+		name := "another application"
+		if p, err := w.tx.Principal(t, holder); err == nil {
+			name = p.Name
+		}
+		return problem.Newf(problem.Conflict, fmt.Sprintf("identifierUris[%d]", i), "%s already belongs to %s in tenant %s; identifier URIs are unique in a tenant", uri, name, w.name(t))
+	}
+	return nil
+}
+
+// insertPrincipal, updatePrincipal and removePrincipal write, keeping the
+// index of names in step.
+func (w *writer) insertPrincipal(p *directory.ServicePrincipal) error {
+	if err := w.tx.InsertPrincipal(p); err != nil {
+		return conflict(err, "service principal", p.Name)
+	}
+	if index, ok := w.names[p.Tenant]; ok {
+		for _, n := range p.Names {
+			index[n] = p.ID
+		}
+	}
+	return nil
+}
+
+func (w *writer) updatePrincipal(before, after *directory.ServicePrincipal) error {
+	if err := w.tx.UpdatePrincipal(after); err != nil {
+		return conflict(err, "service principal", after.Name)
+	}
+	if index, ok := w.names[after.Tenant]; ok {
+		for _, n := range before.Names {
+			delete(index, n)
+		}
+		for _, n := range after.Names {
+			index[n] = after.ID
+		}
+	}
+	return nil
+}
+
+// removePrincipal deletes a service principal, and first every assignment from
+// or to it, so that each is recorded.
+func (w *writer) removePrincipal(p *directory.ServicePrincipal) error {
+	index, err := w.assignments(p.Tenant)
+	if err != nil {
+		return err
+	}
+	for _, a := range index.of(p.ID) {
+		if err := w.unassign(a); err != nil {
+			return err
+		}
+	}
+	if err := w.tx.DeletePrincipal(p.Tenant, p.ID); err != nil {
+		return fmt.Errorf("deleting service principal: %w", err)
+	}
+	if index, ok := w.names[p.Tenant]; ok {
+		for _, n := range p.Names {
+			delete(index, n)
+		}
+	}
+	return nil
+}
+
+// clientIDFree refuses a client id that anything on the platform has or had:
+// a service principal left over from a deleted application would come to life
+// again with all its rights (threats X6).
+func (w *writer) clientIDFree(id directory.ClientID, field string) error {
+	for _, fp := range w.cloud.FirstParties() {
+		if fp.ClientID == id {
+			return problem.Newf(problem.Conflict, field, "%s is the client id of %s, which every tenant has", id, fp.Name)
+		}
+	}
+	app, err := w.tx.ApplicationByClientID(id)
+	switch {
+	case err == nil:
+		return problem.Newf(problem.Conflict, field, "%s is already the client id of application %s; client ids are unique on the platform", id, w.name(app.Tenant, app.Name))
+	case !errors.Is(err, directory.ErrNotFound):
+		return fmt.Errorf("looking for a client id: %w", err)
+	}
+	left, err := w.tx.PrincipalsOf(id)
+	if err != nil {
+		return fmt.Errorf("looking for a client id: %w", err)
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	if left[0].Kind == directory.IdentityPrincipal {
+		return problem.Newf(problem.Conflict, field, "%s is already the client id of managed identity %s; client ids are unique on the platform", id, w.name(left[0].Tenant, left[0].Name))
+	}
+	return problem.Newf(problem.Conflict, field, "%s was the client id of a deleted application that is still provisioned in tenant %s; remove its service principal there first, or use another client id", id, w.name(left[0].Tenant))
+}
+
+// settle runs the updates of one kind in an order in which each finds the names
+// that it wants free, if there is one. Where there is none (two objects trade
+// names) the update itself says what is in the way.
+func settle[T any](items []T, blocked func(T) (bool, error), do func(T) error) error {
+	for len(items) > 0 {
+		var later []T
+		for _, item := range items {
+			wait, err := blocked(item)
+			if err != nil {
+				return err
+			}
+			if wait {
+				later = append(later, item)
+				continue
+			}
+			if err := do(item); err != nil {
+				return err
+			}
+		}
+		if len(later) == len(items) {
+			for _, item := range later {
+				if err := do(item); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		items = later
+	}
+	return nil
+}
+
+// found turns an absent object into nil, so that absence can be told from failure.
+func found[T any](object *T, err error) (*T, error) {
+	if errors.Is(err, directory.ErrNotFound) {
+		return nil, nil
+	}
+	return object, err
+}

@@ -94,8 +94,13 @@ func (r *Recorder) run() {
 	defer close(r.done)
 	floods := newFloods()
 	batch := make([]SignIn, 0, batchSize)
-	timer := time.NewTimer(batchDelay)
-	defer timer.Stop()
+	// A batch is written when it is full or this long after its first record.
+	due := time.NewTimer(batchDelay)
+	defer due.Stop()
+	// The windows of floods that have stopped are closed by the clock.
+	window := time.NewTicker(floodWindow)
+	defer window.Stop()
+
 	write := func() {
 		if len(batch) == 0 {
 			return
@@ -109,12 +114,22 @@ func (r *Recorder) run() {
 		clear(batch)
 		batch = batch[:0]
 	}
-	take := func(rec SignIn) {
-		if floods.admit(&rec, r.now()) {
-			batch = append(batch, rec)
+	keep := func(records ...SignIn) {
+		for i := range records {
+			if len(batch) == 0 {
+				due.Reset(batchDelay)
+			}
+			if batch = append(batch, records[i]); len(batch) == batchSize {
+				write()
+			}
 		}
-		if len(batch) == batchSize {
-			write()
+	}
+	take := func(rec SignIn) {
+		summary, admitted := floods.admit(&rec, r.now())
+		keep(summary...)
+		if admitted {
+			r.tell(&rec)
+			keep(rec)
 		}
 	}
 	drain := func() {
@@ -131,27 +146,36 @@ func (r *Recorder) run() {
 	for {
 		select {
 		case rec := <-r.queue:
-			if len(batch) == 0 {
-				timer.Reset(batchDelay)
-			}
 			take(rec)
-		case <-timer.C:
+		case <-due.C:
 			write()
-			if ended := floods.ended(r.now()); len(ended) > 0 {
-				batch = append(batch, ended...)
-				write()
-			}
-			timer.Reset(floodWindow)
+		case <-window.C:
+			keep(floods.ended(r.now())...)
 		case done := <-r.flush:
 			drain()
 			close(done)
 		case <-r.stop:
 			drain()
-			batch = append(batch, floods.all()...)
+			keep(floods.all()...)
 			write()
 			return
 		}
 	}
+}
+
+// tell writes the record's line to the log, so that whoever watches a platform
+// sees a refusal, and how to mend it, the moment it happens.
+func (r *Recorder) tell(rec *SignIn) {
+	level, message := slog.LevelDebug, "token issued"
+	if rec.Outcome != Succeeded {
+		level, message = slog.LevelInfo, "token refused"
+	}
+	if !r.log.Enabled(context.Background(), level) {
+		return
+	}
+	r.log.Log(context.Background(), level, message,
+		"kind", string(rec.Kind), "tenant", rec.TenantName, "client", rec.ClientName, "resource", rec.Resource,
+		"code", rec.Code, "reason", rec.Reason, "detail", rec.Detail, "trace", rec.ID)
 }
 
 // floods counts like refusals.
@@ -172,27 +196,39 @@ type flood struct {
 
 func newFloods() *floods { return &floods{seen: make(map[floodKey]*flood)} }
 
-// admit reports whether the record is to be kept in full.
-func (f *floods) admit(rec *SignIn, now time.Time) bool {
+// admit reports whether the record is to be kept in full. When it begins a new
+// window, the summary of the one before comes with the answer.
+func (f *floods) admit(rec *SignIn, now time.Time) (summary []SignIn, admitted bool) {
 	if rec.Outcome != Refused {
-		return true
+		return nil, true
 	}
 	key := floodKey{rec.Source, rec.TenantName, rec.ClientName, rec.Reason}
-	if len(f.seen) >= floodKeys {
+	seen := f.seen[key]
+	if seen == nil && len(f.seen) >= floodKeys {
 		// Strangers choose names; when there are too many, only the reason counts.
 		key = floodKey{reason: rec.Reason}
+		seen = f.seen[key]
 	}
-	seen := f.seen[key]
+	if seen != nil && seen.over(now) {
+		summary = seen.summary()
+		seen = nil
+	}
 	if seen == nil {
 		seen = &flood{since: now}
 		f.seen[key] = seen
 	}
 	if seen.count++; seen.count <= floodInFull {
-		return true
+		return summary, true
 	}
 	seen.hidden++
 	seen.last = *rec
-	return false
+	return summary, false
+}
+
+// over reports whether the window has ended, also when the clock was set back.
+func (s *flood) over(now time.Time) bool {
+	age := now.Sub(s.since)
+	return age < 0 || age >= floodWindow
 }
 
 // ended closes the windows that are over and returns a record for each that
@@ -200,7 +236,7 @@ func (f *floods) admit(rec *SignIn, now time.Time) bool {
 func (f *floods) ended(now time.Time) []SignIn {
 	var out []SignIn
 	for key, seen := range f.seen {
-		if age := now.Sub(seen.since); age >= 0 && age < floodWindow {
+		if !seen.over(now) {
 			continue
 		}
 		out = append(out, seen.summary()...)

@@ -388,6 +388,8 @@ func (d *Directory) resource(t *tx, tenant directory.TenantID, identifier string
 		if r.TokenVersion == 0 {
 			r.TokenVersion = directory.V1
 		}
+		// A disabled application is disabled wherever it is provisioned.
+		r.Principal.Disabled = r.Principal.Disabled || app.Disabled
 		for _, role := range app.AppRoles {
 			if !role.Disabled {
 				r.RoleValues[role.ID] = role.Value

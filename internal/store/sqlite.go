@@ -92,15 +92,17 @@ func dsn(path string, readOnly bool) string {
 		"_dqs":          {"0"},
 		"_defensive":    {"1"},
 		"_pragma": {
-			"cache_size(-1000)", "mmap_size(0)", "temp_store(MEMORY)", "cell_size_check(1)",
+			"mmap_size(0)", "temp_store(MEMORY)", "cell_size_check(1)",
 			"trusted_schema(0)", "secure_delete(FAST)", "wal_autocheckpoint(0)", "journal_size_limit(8388608)",
 		},
 	}
 	if readOnly {
 		q.Set("mode", "ro")
+		q.Add("_pragma", "cache_size(-1000)")
 		q.Set("_query_only", "1")
 	} else {
 		q.Set("mode", "rw")
+		q.Add("_pragma", "cache_size(-4000)")
 		q.Set("_journal_mode", "WAL")
 		q.Set("_txlock", "immediate")
 	}

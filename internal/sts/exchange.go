@@ -127,6 +127,9 @@ func (s *Service) decide(ctx context.Context, req Request, rec *audit.SignIn) (*
 		Principal: principal.ID,
 		Client:    client.ClientID,
 		Roles:     roles,
+		// A managed identity that is a client is one through a federated
+		// credential: its token must never pass for one that its host vouched for.
+		Federated: client.Kind == directory.IdentityPrincipal,
 		ID:        newTokenID(),
 		Issued:    issued,
 		Expires:   issued.Add(token.Backdate + accessTokenLife()),

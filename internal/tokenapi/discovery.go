@@ -195,7 +195,6 @@ func published(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Cache-Control", "max-age=21600, private")
 	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Allow-Methods", "GET, OPTIONS")
 	h["X-Content-Type-Options"] = noSniff
 	h["Strict-Transport-Security"] = onlyTLS
 }
@@ -265,7 +264,7 @@ func (a *API) authority(host string) (string, bool) {
 		return base, true
 	}
 	for known, base := range a.hosts {
-		if name, _, err := net.SplitHostPort(known); err == nil && name == host {
+		if name, _, err := net.SplitHostPort(known); err == nil && name == strings.Trim(host, "[]") {
 			return base, true
 		}
 	}

@@ -101,6 +101,10 @@ func noProof() *failure {
 	return invalidClient(7000216, "'client_assertion' is required for the 'client_credentials' grant type: a managed identity token for the token exchange.")
 }
 
+func proofKindUnknown() *failure {
+	return malformed("the value of parameter 'client_assertion_type' must be '" + jwtBearer + "'")
+}
+
 func secretOffered(client string) *failure {
 	return invalidClient(7000215, fmt.Sprintf("Invalid client secret provided for app '%s': no application here has one. Send a managed identity token as 'client_assertion' instead, and no secret.", printable(client)))
 }
@@ -174,6 +178,8 @@ func (a *API) failureOf(r *sts.Refusal) *failure {
 		return noProof()
 	case trust.SecretOffered:
 		return secretOffered(r.Value)
+	case trust.ProofKindUnknown:
+		return proofKindUnknown()
 	case trust.ProofMalformed, trust.ProofClaims:
 		return invalidRequest(50027, "JWT token is invalid or malformed: "+r.Detail+".")
 	case trust.ProofKeyUnknown:
@@ -266,7 +272,7 @@ func (a *API) fail(w http.ResponseWriter, ev *event, f *failure) {
 	}
 	text := f.text
 	if a.explain && f.mend != "" && !strings.Contains(text, f.mend) {
-		text += " Explanation: " + printable(f.mend) + "."
+		text += " Explanation: " + printableTo(f.mend, 1024) + "."
 	}
 	body := errorBody{
 		Error: f.oauth,
@@ -275,7 +281,8 @@ func (a *API) fail(w http.ResponseWriter, ev *event, f *failure) {
 		Codes: []int{f.code}, Timestamp: now, TraceID: ev.trace, CorrelationID: ev.correlationID(),
 	}
 	if f.page {
-		body.URI = a.publicURL + "/error?code=" + strconv.Itoa(f.code)
+		// The page is the real service's: it describes the code to a person.
+		body.URI = "https://" + a.service.Cloud().LoginHost + "/error?code=" + strconv.Itoa(f.code)
 	}
 	ev.headers(w)
 	if f.status == http.StatusServiceUnavailable {
@@ -292,8 +299,11 @@ func quote(s string) string { return "'" + printable(s) + "'" }
 // printable makes a caller's value safe to repeat: at most 256 characters,
 // without control or direction marks, and without the words that some clients
 // take for a demand to sign in.
-func printable(s string) string {
-	const most = 256
+func printable(s string) string { return printableTo(s, 256) }
+
+// printableTo is printable with another limit, for sentences of our own around
+// such values.
+func printableTo(s string, most int) string {
 	s = strings.ToValidUTF8(s, "�")
 	if r := []rune(s); len(r) > most {
 		s = string(r[:most]) + "…"

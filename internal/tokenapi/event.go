@@ -21,9 +21,7 @@ type event struct {
 // the caller's if it is a GUID.
 func (a *API) event(r *http.Request) *event {
 	ev := &event{trace: uuid.NewString(), now: a.now().UTC()}
-	if id, err := uuid.Parse(r.Header.Get("client-request-id")); err == nil {
-		ev.correlation = id.String()
-	}
+	ev.correlation = correlation(r.Header.Get("client-request-id"))
 	ev.echo = strings.EqualFold(r.Header.Get("return-client-request-id"), "true")
 	return ev
 }
@@ -31,10 +29,22 @@ func (a *API) event(r *http.Request) *event {
 // correlate takes the caller's id from the form, where some clients put it.
 func (ev *event) correlate(id string) {
 	if ev.correlation == "" {
-		if parsed, err := uuid.Parse(id); err == nil {
-			ev.correlation = parsed.String()
-		}
+		ev.correlation = correlation(id)
 	}
+}
+
+// correlation is the caller's id if it is a GUID in its usual form, else "".
+// The library's parser takes other forms too, and among them anything that is
+// 38 characters long with a GUID in the middle.
+func correlation(id string) string {
+	if len(id) != 36 {
+		return ""
+	}
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return ""
+	}
+	return parsed.String()
 }
 
 func (ev *event) correlationID() string {

@@ -16,8 +16,10 @@ type form map[string]string
 // lenient than the standard library where real clients need it: an unescaped
 // blank, comma, pipe or semicolon in a value stands for itself.
 func readForm(r *http.Request) (form, *failure) {
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, unsupportedBody("the body is compressed; send it as it is")
+	for _, encoding := range r.Header.Values("Content-Encoding") {
+		if encoding != "" && !strings.EqualFold(encoding, "identity") {
+			return nil, unsupportedBody("the body is compressed; send it as it is")
+		}
 	}
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/x-www-form-urlencoded" {

@@ -36,6 +36,7 @@ func number(t testing.TB, v any) int64 {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.Apply(`tenants: [{name: fabrikam, servicePrincipals: [{application: contoso/orders}, {application: contoso/reports, disabled: true}]}]`)
 	good := func() url.Values { return form(orders, w.proof()) }
 	proofOf := func(change map[string]any) url.Values { return form(orders, w.resigned(change)) }
 	trusts := func(issuer, subject, audience string) url.Values {
@@ -55,7 +56,7 @@ func TestRefusals(t *testing.T) {
 		{"a tenant that nobody made", "9c3f0e6f-0000-4000-8000-000000000009", good(), 90002, trust.TenantUnknown},
 		{"a domain that nobody has", "unknown.example", good(), 90002, trust.TenantUnknown},
 		{"a word for a tenant", "contoso", good(), 900023, trust.TenantMalformed},
-		{"the tenant of the zero id", "00000000-0000-0000-0000-000000000000", good(), 90002, trust.TenantUnknown},
+		{"the tenant of the zero id", "00000000-0000-0000-0000-000000000000", good(), 900023, trust.TenantMalformed},
 		{"common", "common", good(), 9001023, trust.TenantNotNamed},
 		{"consumers", "Consumers", good(), 9001023, trust.TenantNotNamed},
 		{"organizations", "organizations", good(), 50059, trust.TenantNotNamed},
@@ -103,6 +104,7 @@ func TestRefusals(t *testing.T) {
 		{"a resource of the home tenant in a tenant that has it not", fabrikam, with(good(), "scope", "api://ledger/.default"), 500011, trust.ResourceUnknown},
 		{"a resource with a slash too many", contoso, with(good(), "scope", "api://reports//.default"), 500011, trust.ResourceUnknown},
 		{"a resource in another case", contoso, with(good(), "scope", "api://Reports/.default"), 500011, trust.ResourceUnknown},
+		{"a resource that is disabled in the tenant", fabrikam, with(good(), "scope", "api://reports/.default"), 50001, trust.ResourceDisabled},
 		{"a resource that wants an assignment", contoso, with(good(), "scope", "api://locked/.default"), 501051, trust.NotAssigned},
 
 		{"no grant type", contoso, with(good(), "grant_type", "-"), 900144, "request"},
@@ -114,14 +116,15 @@ func TestRefusals(t *testing.T) {
 		{"a secret", contoso, with(with(good(), "client_assertion", "-"), "client_secret", "s"), 7000215, "request"},
 		{"a secret beside the assertion", contoso, with(good(), "client_secret", "s"), 7000215, "request"},
 		{"no scope", contoso, with(good(), "scope", "-"), 900144, "request"},
-		{"a scope without /.default", contoso, with(good(), "scope", storage), 1002012, "request"},
-		{"OpenID scopes only", contoso, with(good(), "scope", "openid profile"), 1002012, "request"},
-		{"two resources", contoso, with(good(), "scope", storage+"/.default api://reports/.default"), 70011, "request"},
-		{"a resource on the version 2 endpoint", contoso, with(good(), "resource", storage), 901002, "request"},
-		{"claims that are not JSON", contoso, with(good(), "claims", "{"), 9002313, "request"},
-		{"a federated managed identity path", contoso, with(good(), "fmi_path", "a/b"), 51000, "request"},
-		{"a token bound to a certificate", contoso, with(good(), "token_type", "mtls_pop"), 51000, "request"},
-		{"a proof of possession", contoso, with(good(), "req_cnf", "abc"), 51000, "request"},
+		// After ten like refusals they are only counted: the rest comes by domain.
+		{"a scope without /.default", "contoso.example", with(good(), "scope", storage), 1002012, "request"},
+		{"OpenID scopes only", "contoso.example", with(good(), "scope", "openid profile"), 1002012, "request"},
+		{"two resources", "contoso.example", with(good(), "scope", storage+"/.default api://reports/.default"), 70011, "request"},
+		{"a resource on the version 2 endpoint", "contoso.example", with(good(), "resource", storage), 901002, "request"},
+		{"claims that are not JSON", "contoso.example", with(good(), "claims", "{"), 9002313, "request"},
+		{"a federated managed identity path", "contoso.example", with(good(), "fmi_path", "a/b"), 51000, "request"},
+		{"a token bound to a certificate", "contoso.example", with(good(), "token_type", "mtls_pop"), 51000, "request"},
+		{"a proof of possession", "contoso.example", with(good(), "req_cnf", "abc"), 51000, "request"},
 	} {
 		t.Run(row.cause, func(t *testing.T) {
 			a := w.ask(row.tenant, row.form)
@@ -292,5 +295,20 @@ func TestTenantOddities(t *testing.T) {
 				t.Errorf("redirected to %s", a.header.Get("Location"))
 			}
 		})
+	}
+}
+
+// TestExplanationIsWhole: when all three values of a credential are wrong, the
+// answer holds the edit for each, the last one included.
+func TestExplanationIsWhole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.ask(contoso, form(w.clientTrusting(trusting("https://login.windows.net/"+contoso+"/v2.0", msiClient, exchangeID)), w.proof()))
+	w.refused(t, a, 700211)
+	text, _ := a.body["error_description"].(string)
+	for _, edit := range []string{"set issuer to " + issuer, "set subject to " + msi, "set audiences to [" + exchangeURI + "]"} {
+		if !strings.Contains(text, edit) {
+			t.Errorf("the explanation lacks %q: %s", edit, text)
+		}
 	}
 }

@@ -34,7 +34,8 @@ func (a *API) token(v version) route.Handler {
 		case err != nil:
 			rec.Outcome, rec.Detail = audit.Failed, "internal fault"
 			a.records.Record(rec)
-			return err
+			a.fault(w, r, ev, err)
+			return nil
 		case no != nil:
 			rec.Outcome, rec.Code = audit.Refused, no.code
 			if rec.Reason == "" {
@@ -74,7 +75,8 @@ func (a *API) exchange(r *http.Request, v version, tenant string, ev *event, rec
 	}
 	response, err := a.service.Exchange(r.Context(), request, rec)
 	if refusal, ok := sts.AsRefusal(err); ok {
-		rec.Reason, rec.Detail = string(refusal.Reason), refusal.Detail
+		// The detail repeats values that a stranger chose.
+		rec.Reason, rec.Detail = string(refusal.Reason), audit.Clip(refusal.Detail)
 		return nil, a.describe(refusal), nil
 	}
 	return response, nil, err
@@ -129,7 +131,7 @@ func proofForm(r *http.Request, f form) *failure {
 	case f["client_assertion_type"] == jwtPoP:
 		return featureOff("MtlsClientAuth")
 	case f["client_assertion_type"] != jwtBearer:
-		return malformed("the value of parameter 'client_assertion_type' must be '" + jwtBearer + "'")
+		return proofKindUnknown()
 	}
 	return nil
 }

@@ -117,12 +117,14 @@ func (a *API) surface() route.Surface {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
 			a.fail(w, a.event(r), badVerb(allowed, r.Method))
 		},
-		Fault: func(w http.ResponseWriter, r *http.Request, err error) {
-			ev := a.event(r)
-			a.log.Error("request failed", "path", r.URL.Path, "trace", ev.trace, "error", err)
-			a.fail(w, ev, internalFault())
-		},
+		Fault: func(w http.ResponseWriter, r *http.Request, err error) { a.fault(w, r, a.event(r), err) },
 	}
+}
+
+// fault logs and answers what is no decision.
+func (a *API) fault(w http.ResponseWriter, r *http.Request, ev *event, err error) {
+	a.log.Error("request failed", "path", r.URL.Path, "trace", ev.trace, "error", err)
+	a.fail(w, ev, internalFault())
 }
 
 // base is the URL that documents served for this request name. Only

@@ -149,6 +149,23 @@ func seed(t testing.TB, cloud *directory.Cloud) string {
 	return dir
 }
 
+func copyDir(t testing.TB, to, from string) {
+	t.Helper()
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		data, err := os.ReadFile(filepath.Join(from, entry.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(to, entry.Name()), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // world is a platform with the directory above.
 type world struct {
 	*avouchtest.Platform
@@ -165,9 +182,7 @@ func newWorld(t testing.TB) *world { return newWorldIn(t, directory.Global()) }
 func newWorldIn(t testing.TB, cloud *directory.Cloud) *world {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(seed(t, cloud))); err != nil {
-		t.Fatal(err)
-	}
+	copyDir(t, dir, seed(t, cloud))
 	p := avouchtest.NewPlatform(t, avouchtest.WithDir(dir), avouchtest.WithCloud(cloud.Name))
 	return &world{Platform: p, t: t, client: p.Client()}
 }
@@ -477,7 +492,7 @@ func (w *world) refusedAs(t testing.TB, a answer, code int, want wire) {
 	}
 	uri := ""
 	if want.page {
-		uri = w.URL() + "/error?code=" + strconv.Itoa(code)
+		uri = "https://" + w.Internal().Cloud().LoginHost + "/error?code=" + strconv.Itoa(code)
 	}
 	if body.URI != uri {
 		t.Errorf("error_uri %q, want %q", body.URI, uri)

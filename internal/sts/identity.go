@@ -94,7 +94,8 @@ func (s *Service) Identity(ctx context.Context, req IdentityRequest, rec *audit.
 	key := s.keys.Active()
 	says := issuedKey{
 		tenant: tenant.ID, principal: principal.ID, host: host.ID, resource: req.Resource,
-		version: resource.TokenVersion, roles: strings.Join(roles, " "), resourceID: identity.ResourceID, signer: key.ID,
+		audience: audience(resource, req.Resource), version: resource.TokenVersion, roles: strings.Join(roles, " "),
+		resourceID: identity.ResourceID, hostID: host.ResourceID, signer: key.ID,
 	}
 
 	// Step 5: Mint it, unless a token that says the same is still young.

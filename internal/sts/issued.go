@@ -16,9 +16,11 @@ type issuedKey struct {
 	principal  directory.ObjectID
 	host       directory.ObjectID
 	resource   string
+	audience   string
 	version    directory.TokenVersion
 	roles      string
 	resourceID string
+	hostID     string // resource id of the host
 	signer     string
 }
 

@@ -246,7 +246,7 @@ func ChooseIdentity(assigned []*directory.ManagedIdentity, want Selector, soleUs
 		for _, identity := range assigned {
 			if want.names(identity) {
 				if identity.Disabled {
-					return nil, IdentityDisabled
+					return identity, IdentityDisabled
 				}
 				return identity, ""
 			}

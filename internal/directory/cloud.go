@@ -43,9 +43,9 @@ func (c *Cloud) CacheHost() string {
 // same one stands in for them.
 const exchangeID = "fb60f99c-7a34-4190-8149-302f77469936"
 
-// Global, USGov and China are the clouds that a platform can stand in for.
-// Sources: "National clouds" in the identity platform's documentation, and the
-// host lists built into the client libraries.
+// Global is the cloud for everybody; USGov and China are the other two that a
+// platform can stand in for. Sources: "National clouds" in the identity
+// platform's documentation, and the host lists built into the client libraries.
 func Global() *Cloud {
 	return &Cloud{
 		Name: "global", Instance: "microsoftonline.com",
@@ -122,10 +122,11 @@ func (c *Cloud) OwnIssuer(issuer string) (IssuerForm, TenantID) {
 			return NotOurs, TenantID{}
 		}
 	}
-	authority, path, _ := strings.Cut(rest, "/")
-	if _, after, found := strings.Cut(authority, "@"); found {
-		authority = after
+	authority, path := rest, ""
+	if i := strings.IndexAny(rest, `/\?#`); i >= 0 {
+		authority, path = rest[:i], rest[i+1:]
 	}
+	authority = authority[strings.LastIndexByte(authority, '@')+1:]
 	host, _, _ := strings.Cut(authority, ":")
 	host = strings.TrimSuffix(host, ".")
 	if !c.ownHost(host) {

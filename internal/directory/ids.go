@@ -94,14 +94,13 @@ func NewObjectID() ObjectID { return ObjectID{id{uuid.New()}} }
 // NewClientID returns a random id. Ids are never reused.
 func NewClientID() ClientID { return ClientID{id{uuid.New()}} }
 
-// MustTenantID, MustObjectID and MustClientID parse ids known at compile time
-// and panic on a malformed one.
+// MustTenantID parses an id known at compile time and panics on a malformed one.
 func MustTenantID(s string) TenantID { return must(ParseTenantID(s)) }
 
-// MustObjectID: see MustTenantID.
+// MustObjectID does as MustTenantID.
 func MustObjectID(s string) ObjectID { return must(ParseObjectID(s)) }
 
-// MustClientID: see MustTenantID.
+// MustClientID does as MustTenantID.
 func MustClientID(s string) ClientID { return must(ParseClientID(s)) }
 
 func must[T any](v T, err error) T {

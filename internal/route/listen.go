@@ -61,6 +61,12 @@ func limitHeaders(next http.Handler) http.Handler {
 			http.Error(w, "too many header fields", http.StatusRequestHeaderFieldsTooLarge)
 			return
 		}
+		if len(r.TransferEncoding) > 0 {
+			// A Content-Length beside the chunks has been dropped by now, unseen.
+			// Whoever stands between us and the client may have believed it, so
+			// nothing more is read from this connection (RFC 9112 section 6.1).
+			w.Header().Set("Connection", "close")
+		}
 		next.ServeHTTP(w, r)
 	})
 }

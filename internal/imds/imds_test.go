@@ -157,7 +157,7 @@ func newPlatform(t testing.TB, edit ...func(*Config)) *platform {
 				return 12346, "unauthorized_client", "The managed identity is disabled."
 			}
 			t.Errorf("Describe was asked about %s", r.Reason)
-			return 1, "server_error", "?"
+			return 1, "temporarily_unavailable", "?"
 		},
 	}
 	for _, e := range edit {

@@ -168,7 +168,7 @@ func (s *Service) words(q *query, refusal *sts.Refusal) (no *failure, code int) 
 	}
 	code, oauth, text := s.describe(refusal)
 	no = &failure{status: http.StatusBadRequest, oauth: oauth, text: "AADSTS" + strconv.Itoa(code) + ": " + text}
-	if oauth == "server_error" {
+	if oauth == "temporarily_unavailable" {
 		no.status = http.StatusInternalServerError
 	}
 	return no, code

@@ -89,16 +89,16 @@ func TestALargeTenant(t *testing.T) {
 	p := newPlatform(t)
 	var b strings.Builder
 	b.WriteString("tenants:\n- name: big\n  managedIdentities: [{name: msi-one}]\n  applications:\n")
-	for i := range 500 {
+	for i := range largeTenant {
 		fmt.Fprintf(&b, "  - {name: app%d, identifierUris: [api://app%d], federatedIdentityCredentials: [{name: msi-one, managedIdentity: msi-one}]}\n", i, i)
 	}
-	if plan := p.apply(b.String()); len(plan.Steps) != 1002 {
+	if plan := p.apply(b.String()); len(plan.Steps) != 2*largeTenant+2 {
 		t.Errorf("%d steps", len(plan.Steps))
 	}
 	if plan := p.apply(b.String()); !plan.Empty() {
 		t.Errorf("again: %d steps", len(plan.Steps))
 	}
-	if plan := p.apply("tenants: [{name: big, applications: []}]"); len(plan.Steps) != 1000 {
+	if plan := p.apply("tenants: [{name: big, applications: []}]"); len(plan.Steps) != 2*largeTenant {
 		t.Errorf("deleting: %d steps", len(plan.Steps))
 	}
 }

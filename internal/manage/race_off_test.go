@@ -2,4 +2,7 @@
 
 package manage_test
 
-const propertyRuns = "25"
+const (
+	propertyRuns = "25"
+	largeTenant  = 500 // applications
+)

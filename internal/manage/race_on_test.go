@@ -2,6 +2,9 @@
 
 package manage_test
 
-// propertyRuns is smaller under the race detector, where the database, being
-// written in Go, is ten times slower.
-const propertyRuns = "8"
+// Both are smaller under the race detector, where the database, being written in
+// Go, is ten times slower.
+const (
+	propertyRuns = "8"
+	largeTenant  = 50 // applications
+)

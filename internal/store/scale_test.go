@@ -97,6 +97,9 @@ func runEverything(t *testing.T, db *store.DB) {
 		check(tx.HostByName(id, "host"))
 		check(tx.Credentials(id, app.ID))
 		grants, err := tx.Assignments(id)
+		if len(grants) == 2 && grants[0].Principal == f.Principals[1].ID { // that one is asked about below
+			grants = grants[1:]
+		}
 		return errors.Join(append(errs, err,
 			tx.UpdateTenant(f.Tenant), tx.UpdateApplication(app), tx.UpdatePrincipal(p), tx.UpdateIdentity(f.Identity), tx.UpdateHost(f.Host),
 			tx.InsertCredential(id, app.ID, cred), tx.UpdateCredential(id, app.ID, cred), tx.DeleteCredential(id, app.ID, cred.ID),

@@ -184,10 +184,10 @@ func TestSettings(t *testing.T) {
 	for name, pool := range map[string]*sql.DB{"writer": db.writer, "reader": db.reader} {
 		want := map[string]string{
 			"synchronous": "2", "foreign_keys": "1", "mmap_size": "0", "journal_mode": "wal", "busy_timeout": "5000",
-			"temp_store": "2", "wal_autocheckpoint": "0", "cache_size": "-1000", "query_only": "0", "secure_delete": "2", "trusted_schema": "0",
+			"temp_store": "2", "wal_autocheckpoint": "0", "cache_size": "-4000", "query_only": "0", "secure_delete": "2", "trusted_schema": "0",
 		}
 		if name == "reader" {
-			want["query_only"] = "1"
+			want["query_only"], want["cache_size"] = "1", "-1000"
 		}
 		for pragma, value := range want {
 			var got string

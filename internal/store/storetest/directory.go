@@ -147,6 +147,13 @@ func testResources(t *testing.T, db *store.DB) {
 		lost[*directory.Resource](t)(d.Resource(ctx, home, m.ClientID.String()))
 		lost[*directory.Resource](t)(d.Resource(ctx, home, "api://pretender"))
 	}
+	// A disabled application is disabled wherever it is provisioned.
+	app.Disabled = true
+	change(t, db, func(tx manage.Tx) error { return tx.UpdateApplication(app) })
+	disabled := *abroad
+	disabled.Disabled = true
+	found(t, &directory.Resource{Principal: disabled, TokenVersion: directory.V2, RoleValues: values(app)})(d.Resource(ctx, away, abroad.Names[1]))
+	found(t, abroad)(d.Principal(ctx, away, app.ClientID))
 	change(t, db, func(tx manage.Tx) error { return tx.DeleteApplication(home, app.ID) })
 	lost[*directory.Resource](t)(d.Resource(ctx, home, app.ClientID.String()))
 	lost[*directory.Resource](t)(d.Resource(ctx, away, app.ClientID.String()))
@@ -455,6 +462,7 @@ func (c *cast) check(t *rapid.T, d *store.Directory, w world) {
 				if !ok || p.Tenant != n.ID || !slices.Contains(p.Names, name) {
 					continue
 				}
+				p.Disabled = p.Disabled || a.Disabled
 				want = &directory.Resource{Principal: p, TokenVersion: max(a.TokenVersion, directory.V1), RoleValues: make(map[directory.ObjectID]string)}
 				for _, r := range a.AppRoles {
 					if !r.Disabled {

@@ -110,9 +110,7 @@ func equal(t testing.TB, got, want any) {
 	}
 }
 
-// NewTenant, NewApplication and the like return valid objects with new ids and
-// every field set.
-
+// NewTenant returns a valid tenant with new ids and every field set.
 func NewTenant(name string) *directory.Tenant {
 	return &directory.Tenant{
 		ID: directory.NewTenantID(), Name: name, DisplayName: strings.ToUpper(name),
@@ -120,7 +118,7 @@ func NewTenant(name string) *directory.Tenant {
 	}
 }
 
-// NewApplication: see NewTenant.
+// NewApplication returns a valid application with an app role that is disabled.
 func NewApplication(t directory.TenantID, name string) *directory.Application {
 	return &directory.Application{
 		Tenant: t, ID: directory.NewObjectID(), ClientID: directory.NewClientID(), Name: name, Audience: directory.MultiTenant,
@@ -150,7 +148,7 @@ func NewIdentity(t directory.TenantID, name string) *directory.ManagedIdentity {
 	}
 }
 
-// NewHost: see NewTenant.
+// NewHost returns a valid host with the identities.
 func NewHost(t directory.TenantID, name string, identities ...directory.ObjectID) *directory.Host {
 	return &directory.Host{
 		Tenant: t, ID: directory.NewObjectID(), Name: name, Kind: directory.VirtualMachine, ResourceGroup: "Group",
@@ -158,7 +156,7 @@ func NewHost(t directory.TenantID, name string, identities ...directory.ObjectID
 	}
 }
 
-// NewCredential: see NewTenant.
+// NewCredential returns a valid credential.
 func NewCredential(name string) *directory.FederatedCredential {
 	return &directory.FederatedCredential{
 		ID: directory.NewObjectID(), Name: name, Issuer: "https://issuer.example/" + name, Subject: "Subject " + name,
@@ -166,7 +164,7 @@ func NewCredential(name string) *directory.FederatedCredential {
 	}
 }
 
-// NewAssignment: see NewTenant.
+// NewAssignment returns a valid assignment.
 func NewAssignment(t directory.TenantID, principal, resource, role directory.ObjectID) *directory.AppRoleAssignment {
 	return &directory.AppRoleAssignment{
 		Tenant: t, ID: directory.NewObjectID(), Principal: principal, Resource: resource, Role: role,

@@ -181,7 +181,7 @@ func (a *authority) serverCertificate(now time.Time, names ...string) (*tls.Cert
 	roots := x509.NewCertPool()
 	roots.AddCert(a.certificate)
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now}); err != nil {
-		return nil, fmt.Errorf("the private authority may not vouch for %s: it is limited to this machine's names, private addresses and the clouds' own names", strings.Join(names, ", "))
+		return nil, fmt.Errorf("the private authority may not vouch for %q: it is limited to this machine's names (such as localhost and names under .local, .internal and .test), private addresses and the clouds' own names", names)
 	}
 	return &tls.Certificate{Certificate: [][]byte{der, a.certificate.Raw}, PrivateKey: key, Leaf: leaf}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -194,6 +195,24 @@ func (p *Platform) openDirectory() error {
 	}
 	p.lock = lock
 	p.close = append(p.close, func() { _ = lock.Close() })
+	return p.removeUnfinished()
+}
+
+// removeUnfinished removes the files that a start which was killed had not
+// finished. Nobody else writes such files: the directory is locked.
+func (p *Platform) removeUnfinished() error {
+	entries, err := os.ReadDir(p.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".new-") && !strings.HasPrefix(e.Name(), ".key-") {
+			continue
+		}
+		if err := os.Remove(filepath.Join(p.dir, e.Name())); err != nil {
+			return fmt.Errorf("removing what an earlier start left unfinished: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -212,10 +231,11 @@ func (p *Platform) settleCloud(ctx context.Context, wanted string) error {
 		if _, ok := directory.CloudByName(made); !ok {
 			return unknownCloud(made)
 		}
-		if err := p.db.SetMeta(ctx, metaCloud, made); err != nil {
+		// The cloud last: it is what tells a directory that is settled.
+		if err := p.db.SetMeta(ctx, metaMadeBy, madeByDev); err != nil {
 			return err
 		}
-		if err := p.db.SetMeta(ctx, metaMadeBy, madeByDev); err != nil {
+		if err := p.db.SetMeta(ctx, metaCloud, made); err != nil {
 			return err
 		}
 	}
@@ -235,11 +255,7 @@ func unknownCloud(name string) error {
 }
 
 func (p *Platform) openKeys(ctx, background context.Context, cfg Config) error {
-	kek, err := keyring.LoadOrCreateKEK(filepath.Join(p.dir, kekFile))
-	if err != nil {
-		return err
-	}
-	sealer, err := keyring.NewSealer(kek)
+	sealer, err := p.openSealer(ctx)
 	if err != nil {
 		return err
 	}
@@ -256,6 +272,33 @@ func (p *Platform) openKeys(ctx, background context.Context, cfg Config) error {
 		p.log.Error("advancing the signing keys", "error", err)
 	})
 	return nil
+}
+
+// openSealer reads the key-encryption key, and makes one only for a directory
+// that has no signing keys yet: a new one would open none of them.
+func (p *Platform) openSealer(ctx context.Context) (*keyring.Sealer, error) {
+	path := filepath.Join(p.dir, kekFile)
+	keys, err := p.db.Keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Lstat(path); len(keys) > 0 && errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the key-encryption key %s is gone, and the signing keys cannot be opened without it: restore it from a backup, or start anew in another directory with --dir", path)
+	}
+	kek, err := keyring.LoadOrCreateKEK(path)
+	if err != nil {
+		return nil, err
+	}
+	sealer, err := keyring.NewSealer(kek)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range keys {
+		if _, err := sealer.Open(key.ID, key.Sealed); err != nil {
+			return nil, fmt.Errorf("the key-encryption key %s does not open signing key %s: one of the two has been replaced; restore the file and %s from one backup, or start anew in another directory with --dir", path, key.ID, databaseFile)
+		}
+	}
+	return sealer, nil
 }
 
 func (p *Platform) pruneRecords(ctx context.Context) {
@@ -291,7 +334,10 @@ func (p *Platform) serveTokens(cfg Config) error {
 	}
 	p.tokens = tokenapi.New(tokenapi.Config{
 		Service: p.service, Keys: p.ring, Records: p.records, Log: p.log, Now: p.now,
-		PublicURL: p.url, Hosts: p.hostNames(address.IP, port), Explain: true,
+		PublicURL: p.url, Hosts: p.hostNames(address.IP, port),
+		// Callers on this machine are the developers themselves. Others are told
+		// what the real service would tell them.
+		Explain: address.IP.IsLoopback(),
 	})
 	handler, err := p.tokens.Handler()
 	if err != nil {

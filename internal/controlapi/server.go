@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/user"
@@ -46,6 +47,7 @@ type Server struct {
 	platform *platform.Platform
 	log      *slog.Logger
 	http     *http.Server
+	cancel   context.CancelFunc // of the calls under way
 	done     chan struct{}
 }
 
@@ -69,6 +71,8 @@ func Serve(p *platform.Platform, log *slog.Logger) (*Server, error) {
 	// The caller is the platform's own user, and a directory of many thousands
 	// of objects takes its time.
 	s.http.ReadTimeout, s.http.WriteTimeout = callTimeout, callTimeout+answerTimeout
+	calls, cancel := context.WithCancel(context.Background())
+	s.http.BaseContext, s.cancel = func(net.Listener) context.Context { return calls }, cancel
 	go func() {
 		defer close(s.done)
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -78,15 +82,24 @@ func Serve(p *platform.Platform, log *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
-// Close ends the calls under way and removes the socket.
+// Close waits a moment for the calls under way, then cancels them and lets them
+// say so, and removes the socket.
 func (s *Server) Close() {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	if err := s.http.Shutdown(ctx); err != nil {
-		_ = s.http.Close()
+	defer s.cancel()
+	if s.shutdown(time.Second) != nil {
+		s.cancel()
+		if s.shutdown(time.Second/2) != nil {
+			_ = s.http.Close()
+		}
 	}
 	<-s.done
 	_, _ = withSocketPath(s.platform.Dir(), func(path string) (struct{}, error) { return struct{}{}, os.Remove(path) })
+}
+
+func (s *Server) shutdown(grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	return s.http.Shutdown(ctx)
 }
 
 // LocalUser is the actor of changes made by the user that runs the platform.
@@ -135,6 +148,10 @@ func (s *Server) surface() route.Surface {
 				writeJSON(w, http.StatusBadRequest, errorBody{files.Error()})
 			case errors.As(err, &told) && told.Kind != problem.Internal:
 				writeJSON(w, http.StatusBadRequest, errorBody{told.Public()})
+			case errors.Is(err, context.Canceled):
+				// Either nobody reads this, or the platform is ending. A commit
+				// that has begun is never cancelled.
+				writeJSON(w, http.StatusServiceUnavailable, errorBody{"the platform is ending, and nothing was changed; start it again, then repeat the command"})
 			default:
 				s.log.Error("a control call failed", "call", r.URL.Path, "error", err)
 				// The caller is the platform's own user: nothing to hide from him.

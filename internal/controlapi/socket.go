@@ -63,6 +63,11 @@ func dial(dir string) (net.Conn, error) {
 	if err != nil {
 		return nil, &dialError{dir, err}
 	}
+	// The platform turns other users away; and nobody's assertion should be
+	// given to a stranger who has put a socket in its place.
+	if uid, err := peerUser(conn); err != nil || uid != os.Getuid() {
+		return nil, &dialError{dir, errors.Join(fs.ErrPermission, err, conn.Close())}
+	}
 	return conn, nil
 }
 
@@ -75,7 +80,7 @@ type dialError struct {
 func (e *dialError) Error() string {
 	switch {
 	case errors.Is(e.err, fs.ErrPermission):
-		return fmt.Sprintf("the platform on %s belongs to another user (permission denied): only its own user can talk to it; run the command as that user, or name another directory with --dir", e.dir)
+		return fmt.Sprintf("the platform on %s belongs to another user, and only its own user may talk to it (permission denied); run the command as that user, or name another directory with --dir", e.dir)
 	case errors.Is(e.err, fs.ErrNotExist), errors.Is(e.err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("no platform is running on %s; start one with 'avouch dev', or name its directory with --dir", e.dir)
 	}

@@ -117,7 +117,9 @@ type Refused struct {
 	Text   string
 }
 
-func (e *Refused) Error() string { return fmt.Sprintf("the endpoint answered %d: %s", e.Status, e.Text) }
+func (e *Refused) Error() string {
+	return fmt.Sprintf("the endpoint answered %d: %s", e.Status, e.Text)
+}
 
 func (p *Player) token(request *http.Request) (string, error) {
 	response, err := p.client.Do(request)

@@ -9,12 +9,18 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"slices"
 
 	"github.com/avouch/avouch/internal/config"
 	"github.com/avouch/avouch/internal/controlapi"
 	"github.com/avouch/avouch/internal/manage"
 	"github.com/avouch/avouch/internal/platform"
 	"github.com/spf13/cobra"
+)
+
+var (
+	clouds  = []string{"global", "usgov", "china"}
+	engines = []string{"auto", "openssl", "go"}
 )
 
 func devCommand(s streams) *cobra.Command {
@@ -36,6 +42,12 @@ SDKs trust it. SIGINT and SIGTERM end the platform.`,
   avouch dev --dir /tmp/avouch --listen 127.0.0.1:0 --identity-listen 127.0.0.1:0`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cfg.Cloud != "" && !slices.Contains(clouds, cfg.Cloud) {
+				return &usageError{fmt.Sprintf("unknown cloud %q: there are global, usgov and china.%s", cfg.Cloud, config.DidYouMean(cfg.Cloud, clouds))}
+			}
+			if !slices.Contains(engines, cfg.Engine) {
+				return &usageError{fmt.Sprintf("unknown signing engine %q: there are auto, openssl and go", cfg.Engine)}
+			}
 			cfg.Dir = dir
 			level := slog.LevelInfo
 			if verbose {
@@ -57,8 +69,8 @@ SDKs trust it. SIGINT and SIGTERM end the platform.`,
 	cmd.Flags().StringVar(&cfg.Engine, "engine", "auto", "signing engine: auto, openssl or go")
 	cmd.Flags().BoolVar(&cfg.Throttle, "throttle", false, "throttle the identity endpoints like the real metadata service: 20 a second, 5 at once")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log every detail")
-	_ = cmd.RegisterFlagCompletionFunc("cloud", cobra.FixedCompletions([]string{"global", "usgov", "china"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("engine", cobra.FixedCompletions([]string{"auto", "openssl", "go"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("cloud", cobra.FixedCompletions(clouds, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("engine", cobra.FixedCompletions(engines, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

@@ -102,7 +102,7 @@ func writeExplanation(w io.Writer, r *controlapi.ExplainResponse) error {
 		fmt.Fprintf(&b, "\nThe exchange would issue a token.\n")
 	} else {
 		fmt.Fprintf(&b, "\nThe exchange would refuse: %s, AADSTS%d (%s)\n  %s\n", r.Error, r.Code, r.Reason, oneLine(r.Text))
-		if r.Mend != "" {
+		if r.Mend != "" && !strings.Contains(r.Text, r.Mend) {
 			fmt.Fprintf(&b, "To mend it: %s\n", oneLine(r.Mend))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -80,6 +81,8 @@ func writeLog(w io.Writer, response *controlapi.LogResponse, asJSON bool) error 
 	for i := range response.Changes {
 		lines = append(lines, logLine{time: response.Changes[i].Time, change: &response.Changes[i]})
 	}
+	// The newest came first; records of one moment keep their order.
+	slices.Reverse(lines)
 	sort.SliceStable(lines, func(i, j int) bool { return lines[i].time.Before(lines[j].time) })
 	if asJSON {
 		encoder := json.NewEncoder(w)
@@ -95,15 +98,26 @@ func writeLog(w io.Writer, response *controlapi.LogResponse, asJSON bool) error 
 		}
 		return nil
 	}
-	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 4, 2, ' ', 0)
 	for _, line := range lines {
-		cells := changeCells(line.change)
+		var cells []string
 		if line.signIn != nil {
 			cells = signInCells(line.signIn)
+		} else {
+			cells = changeCells(line.change)
 		}
 		fmt.Fprintf(table, "%s\t%s\n", line.time.Local().Format("2006-01-02 15:04:05"), strings.Join(cells, "\t"))
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(text.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func signInCells(r *audit.SignIn) []string {

@@ -35,9 +35,6 @@ type streams struct {
 func run(ctx context.Context, args []string, s streams) int {
 	root := rootCommand(s)
 	root.SetArgs(args)
-	root.SetIn(s.in)
-	root.SetOut(s.out)
-	root.SetErr(s.err)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
@@ -91,6 +88,9 @@ in its data directory that only the same user can open.`,
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
 	root.SetFlagErrorFunc(wrongFlag)
 	root.AddCommand(
 		devCommand(s), applyCommand(s), envCommand(s), tokenCommand(s), explainCommand(s),

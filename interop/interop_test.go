@@ -160,6 +160,8 @@ func TestSDKs(t *testing.T) {
 		}
 	})
 
+	t.Run("java-trust", func(t *testing.T) { testJava(t, h) })
+
 	if log := h.avouch(t, "log", "--dir", h.dir, "--json"); len(log) == 0 {
 		t.Error("the log is empty")
 	} else if strings.Contains(log, "eyJ") {

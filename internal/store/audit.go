@@ -245,21 +245,20 @@ func (db *DB) RecordSignIns(ctx context.Context, batch []audit.SignIn) error {
 		return nil
 	}
 	return db.change(ctx, func(t *tx) error {
-		for i := range batch {
-			s := batch[i]
-			s.Time = s.Time.UTC()
-			record, err := json.Marshal(s)
-			if err != nil {
-				return fmt.Errorf("store: encoding a sign-in record: %w", err)
-			}
-			_, err = t.exec(`INSERT INTO sign_ins (tenant_id, recorded_at, id, outcome, client_id, client_name, record)
-				VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (tenant_id, recorded_at, id) DO NOTHING`,
-				s.Tenant.String(), s.Time.UnixMicro(), searchable(s.ID), string(s.Outcome), s.ClientID.String(), searchable(s.ClientName), string(record))
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+		return t.execEach(`INSERT INTO sign_ins (tenant_id, recorded_at, id, outcome, client_id, client_name, record)
+			VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (tenant_id, recorded_at, id) DO NOTHING`,
+			len(batch), func(i int) ([]any, error) {
+				s := batch[i]
+				s.Time = s.Time.UTC()
+				record, err := json.Marshal(s)
+				if err != nil {
+					return nil, fmt.Errorf("store: encoding a sign-in record: %w", err)
+				}
+				return []any{
+					s.Tenant.String(), s.Time.UnixMicro(), searchable(s.ID), string(s.Outcome),
+					s.ClientID.String(), searchable(s.ClientName), string(record),
+				}, nil
+			})
 	})
 }
 

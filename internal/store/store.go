@@ -246,6 +246,35 @@ func (t *tx) exec(query string, args ...any) (int64, error) {
 	return n, nil
 }
 
+// execEach runs one writing statement n times, each time with the arguments
+// that args returns. The statement is compiled once, which for a short one
+// costs as much as a run of it.
+func (t *tx) execEach(query string, n int, args func(i int) ([]any, error)) error {
+	if t.readOnly {
+		return errReadOnly
+	}
+	if err := t.ready(query); err != nil {
+		return err
+	}
+	ctx := context.WithoutCancel(t.ctx)
+	statement, err := t.sql.PrepareContext(ctx, query)
+	if err != nil {
+		return t.failed(err)
+	}
+	defer func() { _ = statement.Close() }()
+	for i := range n {
+		row, err := args(i)
+		if err != nil {
+			return err
+		}
+		t.statements++
+		if _, err := statement.ExecContext(ctx, row...); err != nil {
+			return t.failed(err)
+		}
+	}
+	return nil
+}
+
 // atomically undoes what fn wrote when fn fails, so that a caller who goes on
 // after a clash of keys does not keep half an object.
 func (t *tx) atomically(fn func() error) error {

@@ -20,7 +20,7 @@ const module = "github.com/avouch/avouch/"
 // only what stands on an earlier line. Packages on one line do not import each
 // other.
 var layers = [][]string{
-	{"problem"},
+	{"problem", "fixture"},
 	{"directory", "assertion", "keyring"},
 	{"audit", "trust", "token", "config", "keyring/openssl", "route"},
 	{"manage", "sts"},

@@ -26,6 +26,7 @@ import (
 
 	"github.com/avouch/avouch/internal/audit"
 	"github.com/avouch/avouch/internal/config"
+	"github.com/avouch/avouch/internal/fixture"
 	"github.com/avouch/avouch/internal/keyring"
 	"github.com/avouch/avouch/internal/manage"
 	"github.com/avouch/avouch/internal/platform"
@@ -38,7 +39,7 @@ type Platform struct {
 	t        testing.TB
 	platform *platform.Platform
 	clock    *clock
-	logs     *syncBuffer
+	logs     *fixture.Buffer
 }
 
 // Option changes how the platform starts.
@@ -59,7 +60,7 @@ func WithThrottle() Option { return func(c *platform.Config) { c.Throttle = true
 // It ends with the test.
 func NewPlatform(t testing.TB, options ...Option) *Platform {
 	t.Helper()
-	p := &Platform{t: t, clock: &clock{}, logs: &syncBuffer{}}
+	p := &Platform{t: t, clock: &clock{}, logs: &fixture.Buffer{}}
 	cfg := platform.Config{
 		Listen: "127.0.0.1:0", IdentityListen: "127.0.0.1:0", Now: p.clock.now,
 		Log: slog.New(slog.NewTextHandler(p.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -315,21 +316,4 @@ func (c *clock) advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.moved += d
-}
-
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

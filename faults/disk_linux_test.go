@@ -12,17 +12,19 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/avouch/avouch/internal/fixture"
 )
 
 // smallDisk is a file system of a few megabytes.
 func smallDisk(t *testing.T, megabytes int) string {
 	t.Helper()
 	if os.Getuid() != 0 {
-		unable(t, "only root can mount a small disk")
+		fixture.Missing(t, "only root can mount a small disk")
 	}
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, fmt.Sprintf("size=%dm,mode=0700", megabytes)); err != nil {
-		unable(t, fmt.Sprintf("a small disk cannot be mounted: %v", err))
+		fixture.Missing(t, fmt.Sprintf("a small disk cannot be mounted: %v", err))
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {

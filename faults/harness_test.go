@@ -24,13 +24,13 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/avouch/avouch/internal/controlapi"
 	"github.com/avouch/avouch/internal/demo"
+	"github.com/avouch/avouch/internal/fixture"
 	"github.com/avouch/avouch/internal/workload"
 )
 
@@ -73,9 +73,9 @@ type server struct {
 	t     *testing.T
 	cmd   *exec.Cmd
 	dir   string
-	where where         // what READY said
-	took  time.Duration // from exec to READY
-	log   *buffer       // standard error
+	where where           // what READY said
+	took  time.Duration   // from exec to READY
+	log   *fixture.Buffer // standard error
 	ready chan struct{}
 	ended chan struct{}
 	err   error // of Wait; after ended
@@ -100,7 +100,7 @@ func start(t *testing.T, dir string, args ...string) *server {
 // launch starts the process without waiting for it.
 func launch(t *testing.T, dir string, args ...string) *server {
 	t.Helper()
-	s := &server{t: t, dir: dir, log: &buffer{}, ended: make(chan struct{})}
+	s := &server{t: t, dir: dir, log: &fixture.Buffer{}, ended: make(chan struct{})}
 	s.cmd = exec.Command(binary, append([]string{"dev", "--dir", dir, "--listen", "127.0.0.1:0", "--identity-listen", "127.0.0.1:0"}, args...)...)
 	s.cmd.Stderr = s.log
 	// A process that has been killed may leave the pipe open no longer.
@@ -331,32 +331,4 @@ func refused(t *testing.T, status int, args []string, words ...string) {
 	if strings.Contains(r.err, "goroutine ") {
 		t.Errorf("the message is a stack:\n%s", r.err)
 	}
-}
-
-// buffer is written to by one goroutine and read by another.
-type buffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-// unable skips a test that this machine cannot run, and fails under CI, where
-// nothing may be left out.
-func unable(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatalf("%s; under CI this may not be left out", why)
-	}
-	t.Skip(why)
 }

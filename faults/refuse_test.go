@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/avouch/avouch/internal/fixture"
 )
 
 func dev(dir string, args ...string) []string {
@@ -157,7 +159,7 @@ func TestDirectoryCannotBeMade(t *testing.T) {
 // it is handed to him.
 func TestOtherUsersAreTurnedAway(t *testing.T) {
 	if os.Getuid() != 0 {
-		unable(t, "only root can act as another user")
+		fixture.Missing(t, "only root can act as another user")
 	}
 	const nobody = 65534
 	base, err := os.MkdirTemp("", "avouch-faults-")

@@ -13,10 +13,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/avouch/avouch/internal/fixture"
 )
 
 const container = "reports"
@@ -52,7 +53,7 @@ func newHarness(t *testing.T) *harness {
 	}
 	h.findLanguages()
 	if h.node == "" {
-		h.skip(t, "the storage emulator needs node and its packages; run sh setup.sh")
+		fixture.Missing(t, "the storage emulator needs node and its packages; run sh setup.sh")
 	}
 	h.avouchBin = os.Getenv("AVOUCH_BIN")
 	if h.avouchBin == "" {
@@ -97,15 +98,6 @@ func (h *harness) findLanguages() {
 	if installed("python/.venv/.installed") {
 		h.python = filepath.Join(h.root, "python", ".venv", "bin", "python")
 	}
-}
-
-// skip skips the test, or fails it in CI, where nothing may be skipped.
-func (h *harness) skip(t *testing.T, reason string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(reason)
-	}
-	t.Skip(reason)
 }
 
 func (h *harness) build(t *testing.T, module, pkg, name string) {
@@ -222,7 +214,7 @@ func (h *harness) start(t *testing.T, cmd *exec.Cmd, isReady func(line string) b
 	if err != nil {
 		t.Fatal(err)
 	}
-	output := new(lockedBuffer)
+	output := new(fixture.Buffer)
 	cmd.Stderr = output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -266,22 +258,4 @@ func (h *harness) start(t *testing.T, cmd *exec.Cmd, isReady func(line string) b
 			t.Errorf("%s did not end 20 seconds after SIGTERM", name)
 		}
 	})
-}
-
-// A lockedBuffer takes two streams.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

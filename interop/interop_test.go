@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/avouch/avouch/avouchtest"
+	"github.com/avouch/avouch/internal/fixture"
 )
 
 // What testdata/directory.yaml defines.
@@ -133,7 +134,7 @@ func TestSDKs(t *testing.T) {
 				t.Parallel()
 				command := p.command(h)
 				if command == nil {
-					h.skip(t, p.name+": its language or its packages are missing; run sh setup.sh")
+					fixture.Missing(t, p.name+": its language or its packages are missing; run sh setup.sh")
 				}
 				for _, d := range p.dialects {
 					// Every way to name the identity at home; one way abroad.

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/avouch/avouch/internal/fixture"
 )
 
 // testJava shows that a Java program trusts the platform with what avouch env
@@ -12,7 +14,7 @@ import (
 func testJava(t *testing.T, h *harness) {
 	java, err := exec.LookPath("java")
 	if err != nil {
-		t.Skip("java is not installed")
+		fixture.Missing(t, "java is not installed")
 	}
 	out := h.workload(t, appService.host, []string{java, filepath.Join(h.root, "java", "Trust.java")}, map[string]string{
 		"AVOUCH_TENANT": ownTenant.authority,

@@ -897,7 +897,7 @@ func TestFaultNames(t *testing.T) {
 func TestImports(t *testing.T) {
 	out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, ".").Output()
 	if err != nil {
-		t.Skip("no go command")
+		t.Fatal(err)
 	}
 	for _, path := range strings.Fields(string(out)) {
 		if path == "crypto/hmac" || path == "net/http" || path == "database/sql" ||

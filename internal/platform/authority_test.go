@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/avouch/avouch/internal/fixture"
 	keystore "github.com/pavlo-v-chernykh/keystore-go/v4"
 )
 
@@ -283,7 +284,7 @@ func TestBundles(t *testing.T) {
 
 	keytool, err := exec.LookPath("keytool")
 	if err != nil {
-		t.Skip("there is no keytool: Java's own reading of the store is not tested")
+		fixture.Missing(t, "there is no keytool: Java's own reading of the store is not tested")
 	}
 	out, err := exec.CommandContext(t.Context(), keytool, "-list", "-keystore", javaPath, "-storepass", javaPassword).CombinedOutput()
 	if err != nil {

@@ -4,17 +4,19 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"github.com/avouch/avouch/internal/fixture"
 )
 
 // smallDisk returns a directory on a file system of its own.
 func smallDisk(t *testing.T) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("needs root, to mount a small file system")
+		fixture.Missing(t, "needs root, to mount a small file system")
 	}
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2m,mode=0700"); err != nil {
-		t.Skipf("mounting a small file system: %v", err)
+		fixture.Missing(t, "mounting a small file system: "+err.Error())
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, 0); err != nil {

@@ -2,9 +2,13 @@
 
 package store
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/avouch/avouch/internal/fixture"
+)
 
 func smallDisk(t *testing.T) string {
-	t.Skip("needs Linux, to mount a small file system")
+	fixture.Missing(t, "needs Linux, to mount a small file system")
 	return ""
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/avouch/avouch/internal/assertion"
+	"github.com/avouch/avouch/internal/fixture"
 )
 
 func call(r *Resource, method, target string, authorization ...string) *httptest.ResponseRecorder {
@@ -614,7 +615,7 @@ func TestClockSetBack(t *testing.T) {
 }
 
 func TestTokensStayOutOfTheLog(t *testing.T) {
-	var buf lockedBuffer
+	var buf fixture.Buffer
 	p := newPlatform(t)
 	r := p.resource(t, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&buf, nil)) })
 	good, bad := v2Token(noon).signed(), v2Token(noon).set("aud", "api://x").signed()
@@ -631,22 +632,4 @@ func TestTokensStayOutOfTheLog(t *testing.T) {
 	if !strings.Contains(out, "status=200") || !strings.Contains(out, "status=401") || !strings.Contains(out, app) {
 		t.Errorf("log: %s", out)
 	}
-}
-
-// lockedBuffer is for logs that are also written in the background.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

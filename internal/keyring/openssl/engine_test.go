@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/avouch/avouch/internal/fixture"
 	"github.com/avouch/avouch/internal/keyring"
 )
 
@@ -37,7 +38,7 @@ func engine(t testing.TB) *Engine {
 	t.Helper()
 	e, err := New()
 	if err != nil {
-		t.Skip("OpenSSL 3 is not installed here:", err)
+		fixture.Missing(t, "OpenSSL 3 cannot be used here: "+err.Error())
 	}
 	return e
 }

@@ -124,7 +124,7 @@ type where struct {
 	args []any
 }
 
-// and adds a condition; ? in it becomes the placeholder of the value.
+// and adds a condition; ? in it becomes the number of the value.
 func (w *where) and(condition string, value any) {
 	w.args = append(w.args, value)
 	w.text = append(w.text, strings.ReplaceAll(condition, "?", fmt.Sprintf("$%d", len(w.args))))

@@ -242,7 +242,7 @@ func TestOtherTokensOfOurs(t *testing.T) {
 func TestIssuerSpellings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	client := w.clientTrusting(trusting("https://placeholder.example", msi, exchangeURI))
+	client := w.clientTrusting(trusting("https://issuer.example", msi, exchangeURI))
 	manager, ctx := w.Internal().Manage(), context.Background()
 	tenant, object := directory.MustTenantID(contoso), directory.MustObjectID(freeObject(0))
 	credentials, err := manager.FederatedCredentials(ctx, tenant, object)

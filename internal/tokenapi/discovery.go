@@ -1,6 +1,7 @@
 package tokenapi
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"math/big"
@@ -13,8 +14,9 @@ import (
 	"github.com/avouch/avouch/internal/route"
 )
 
-// placeholder stands for the tenant in documents that serve every tenant.
-const placeholder = "{tenantid}"
+// anyTenant stands for the tenant in documents that serve every tenant. It is
+// literal: receivers put the token's tenant in its place.
+const anyTenant = "{tenantid}"
 
 // metadata is the OpenID provider metadata, OpenID Connect Discovery 1.0
 // section 3, with the members that the real service adds.
@@ -46,53 +48,56 @@ type metadata struct {
 	RBACURL               string   `json:"rbac_url"`
 }
 
-// discovery answers the metadata document of a tenant, named by id or domain,
-// or of the names that stand for every tenant.
-func (a *API) discovery(v version) route.Handler {
+// published is a document that anyone may read, of one tenant or of all.
+type published func(base string, of tenantNames) any
+
+// tenantNames is how a document names its tenant.
+type tenantNames struct {
+	segment string  // in paths: the tenant's id, however it was asked for, or the name that stands for all
+	issuer  string  // in issuers: the id, or the literal that stands for any
+	region  *string // nil where the document serves every tenant
+}
+
+// publish answers a document for the tenant of the path, named by id or domain,
+// or for the names that stand for every tenant.
+func (a *API) publish(document published) route.Handler {
 	return func(w http.ResponseWriter, r *http.Request, p route.Params) error {
-		segment, region, no, err := a.discoveryTenant(r, p[0])
-		if err != nil {
-			return err
-		}
-		if no != nil {
+		of, err := a.names(r.Context(), p[0])
+		if errors.Is(err, directory.ErrNotFound) {
+			no := tenantUnknown(p[0])
 			no.oauth = "invalid_tenant"
 			a.fail(w, a.event(r), no)
 			return nil
 		}
-		published(w)
-		return writeJSON(w, http.StatusOK, a.metadata(v, a.base(r), segment, region))
+		if err != nil {
+			return err
+		}
+		publicHeaders(w)
+		return writeJSON(w, http.StatusOK, document(a.base(r), of))
 	}
 }
 
-// discoveryTenant is the path segment that documents name the tenant by: its
-// id, however it was asked for. Names for every tenant stay as they are.
-func (a *API) discoveryTenant(r *http.Request, name string) (segment string, region *string, no *failure, err error) {
+func (a *API) names(ctx context.Context, name string) (tenantNames, error) {
 	switch lower := strings.ToLower(name); lower {
 	case "common", "organizations":
-		return lower, nil, nil, nil
+		return tenantNames{segment: lower, issuer: anyTenant}, nil
 	}
-	tenant, no, err := a.tenant(r, name)
-	if tenant == nil {
-		return "", nil, no, err
+	tenant, err := a.service.Tenant(ctx, name)
+	if err != nil {
+		return tenantNames{}, err
 	}
-	scope := a.service.Cloud().RegionScope
-	return tenant.ID.String(), &scope, nil, nil
+	id, region := tenant.ID.String(), a.service.Cloud().RegionScope
+	return tenantNames{segment: id, issuer: id, region: &region}, nil
 }
 
-func (a *API) tenant(r *http.Request, name string) (*directory.Tenant, *failure, error) {
-	tenant, err := a.service.Tenant(r.Context(), name)
-	switch {
-	case err == nil:
-		return tenant, nil, nil
-	case errors.Is(err, directory.ErrNotFound):
-		return nil, tenantUnknown(name), nil
-	}
-	return nil, nil, err
+// discovery is the metadata document.
+func (a *API) discovery(v version) route.Handler {
+	return a.publish(func(base string, of tenantNames) any { return a.metadata(v, base, of) })
 }
 
-func (a *API) metadata(v version, base, segment string, region *string) *metadata {
+func (a *API) metadata(v version, base string, of tenantNames) *metadata {
 	cloud := a.service.Cloud()
-	root := base + "/" + segment
+	root := base + "/" + of.segment
 	m := &metadata{
 		AuthMethods:       []string{"private_key_jwt"},
 		ResponseModes:     []string{"query", "fragment", "form_post"},
@@ -105,16 +110,12 @@ func (a *API) metadata(v version, base, segment string, region *string) *metadat
 			"sub", "iss", "cloud_instance_name", "cloud_instance_host_name", "cloud_graph_host_name", "msgraph_host",
 			"aud", "exp", "iat", "auth_time", "acr", "nonce", "preferred_username", "name", "tid", "ver", "at_hash", "c_hash", "email",
 		},
-		TenantRegionScope: region,
+		TenantRegionScope: of.region,
 		CloudInstance:     cloud.Instance, CloudGraphHost: cloud.GraphLegacy, GraphHost: cloud.GraphHost,
 		RBACURL: "https://pas.windows.net",
 	}
-	tenant := segment
-	if region == nil {
-		tenant = placeholder
-	}
 	if v == version1 {
-		m.Issuer = cloud.V1Issuer + tenant + "/"
+		m.Issuer = cloud.V1Issuer + of.issuer + "/"
 		m.TokenEndpoint = root + "/oauth2/token"
 		m.AuthorizationEndpoint = root + "/oauth2/authorize"
 		m.DeviceEndpoint = root + "/oauth2/devicecode"
@@ -125,7 +126,7 @@ func (a *API) metadata(v version, base, segment string, region *string) *metadat
 		m.MultiRefreshToken = true
 		return m
 	}
-	m.Issuer = "https://" + cloud.LoginHost + "/" + tenant + "/v2.0"
+	m.Issuer = "https://" + cloud.LoginHost + "/" + of.issuer + "/v2.0"
 	m.TokenEndpoint = root + "/oauth2/v2.0/token"
 	m.AuthorizationEndpoint = root + "/oauth2/v2.0/authorize"
 	m.DeviceEndpoint = root + "/oauth2/v2.0/devicecode"
@@ -153,21 +154,8 @@ type jsonWebKey struct {
 // next one and those whose tokens still live. In version 2 each key names the
 // issuer it may speak for.
 func (a *API) keySet(v version) route.Handler {
-	return func(w http.ResponseWriter, r *http.Request, p route.Params) error {
-		segment, region, no, err := a.discoveryTenant(r, p[0])
-		if err != nil {
-			return err
-		}
-		if no != nil {
-			no.oauth = "invalid_tenant"
-			a.fail(w, a.event(r), no)
-			return nil
-		}
+	return a.publish(func(_ string, of tenantNames) any {
 		cloud := a.service.Cloud()
-		tenant := segment
-		if region == nil {
-			tenant = placeholder
-		}
 		keys := make([]jsonWebKey, 0, 3)
 		for _, k := range a.keys.Published() {
 			key := jsonWebKey{
@@ -177,21 +165,20 @@ func (a *API) keySet(v version) route.Handler {
 				Chain: []string{base64.StdEncoding.EncodeToString(k.Certificate)},
 			}
 			if v == version2 {
-				key.Issuer = "https://" + cloud.LoginHost + "/" + tenant + "/v2.0"
+				key.Issuer = "https://" + cloud.LoginHost + "/" + of.issuer + "/v2.0"
 				key.Cloud = cloud.Instance
 			}
 			keys = append(keys, key)
 		}
-		published(w)
-		return writeJSON(w, http.StatusOK, struct {
+		return struct {
 			Keys []jsonWebKey `json:"keys"`
-		}{keys})
-	}
+		}{keys}
+	})
 }
 
-// published sets the headers of documents that anyone may read and keep for a
+// publicHeaders sets the headers of documents that anyone may read and keep for a
 // while: a quarter of the time for which a key is published before it signs.
-func published(w http.ResponseWriter) {
+func publicHeaders(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Cache-Control", "max-age=21600, private")
 	h.Set("Access-Control-Allow-Origin", "*")
@@ -246,7 +233,7 @@ func (a *API) instance(w http.ResponseWriter, r *http.Request, _ route.Params) e
 	if query.Get("api-version") == "1.0" {
 		apiVersion = "1.0"
 	}
-	published(w)
+	publicHeaders(w)
 	return writeJSON(w, http.StatusOK, instanceDocument{
 		TenantDiscoveryEndpoint: base + "/" + strings.ToLower(tenant) + "/v2.0/.well-known/openid-configuration",
 		APIVersion:              apiVersion,

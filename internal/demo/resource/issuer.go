@@ -28,8 +28,8 @@ const (
 	firstPause = time.Second      // between readings while nothing is held
 )
 
-// placeholder stands for the tenant in keys that serve every tenant.
-const placeholder = "{tenantid}"
+// anyTenant stands for the tenant in keys that serve every tenant.
+const anyTenant = "{tenantid}"
 
 // tenant is a tenant whose tokens are accepted. It has two issuers, one for each
 // version of tokens.
@@ -292,7 +292,7 @@ func (of *issuer) mayUse(key []assertion.Member) bool {
 	if name == "" && of.version != version1 {
 		return false
 	}
-	if name != "" && strings.ReplaceAll(name, placeholder, of.tenant) != of.name {
+	if name != "" && strings.ReplaceAll(name, anyTenant, of.tenant) != of.name {
 		return false
 	}
 	return cloud == "" || of.cloud == "" || cloud == of.cloud

@@ -159,7 +159,7 @@ func TestKeyRule(t *testing.T) {
 		{v2, `{"issuer":null}`, false},
 		{v2, `{"issuer":["` + v2Issuer(home) + `"]}`, false},
 		{v2, `{"issuer":"` + v2Issuer(home) + `"}`, true},
-		{v2, `{"issuer":"` + v2Issuer(placeholder) + `"}`, true},
+		{v2, `{"issuer":"` + v2Issuer(anyTenant) + `"}`, true},
 		{v2, `{"issuer":"` + v2Issuer("{TenantID}") + `"}`, false},
 		{v2, `{"issuer":"` + v2Issuer(partner) + `"}`, false},
 		{v2, `{"issuer":"` + v2Issuer(home) + `","cloud_instance_name":"c"}`, true},
@@ -496,7 +496,7 @@ func TestBadDocuments(t *testing.T) {
 		"relative keys":          with("jwks_uri", v2Keys),
 		"keys in a file":         with("jwks_uri", "file:///etc/passwd"),
 		"other tenant's issuer":  with("issuer", v2Issuer(partner)),
-		"issuer of every tenant": with("issuer", v2Issuer(placeholder)),
+		"issuer of every tenant": with("issuer", v2Issuer(anyTenant)),
 		"oversized":              with("padding", strings.Repeat("x", maxDocument)),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/avouch/avouch/internal/assertion"
 	"github.com/avouch/avouch/internal/controlapi"
 	"github.com/avouch/avouch/internal/workload"
 	"github.com/spf13/cobra"
@@ -84,16 +83,12 @@ func getToken(ctx context.Context, status *controlapi.Status, w *controlapi.Work
 
 // writeDecoded shows a token's claims in the order they stand in.
 func writeDecoded(w io.Writer, token string) error {
-	parsed, err := assertion.Parse(token)
+	shown, err := workload.Show(token)
 	if err != nil {
 		return err
 	}
-	claims, err := parsed.ClaimsUnverified()
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(w, "header\n  %-12s %s\n  %-12s %s\nclaims\n", "alg", parsed.Algorithm(), "kid", parsed.KeyID())
-	for _, line := range workload.ClaimLines(&claims) {
+	fmt.Fprintf(w, "header\n  %-12s %s\n  %-12s %s\nclaims\n", "alg", shown.Algorithm, "kid", shown.KeyID)
+	for _, line := range shown.Claims {
 		fmt.Fprintf(w, "  %-12s %s\n", line.Name, line.Value)
 	}
 	return nil

@@ -18,7 +18,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/avouch/avouch/internal/assertion"
 	"github.com/avouch/avouch/internal/audit"
 	"github.com/avouch/avouch/internal/config"
 	"github.com/avouch/avouch/internal/demo/resource"
@@ -312,18 +311,14 @@ func (s *story) chapter(title string) {
 
 // claims shows the claims that matter, with what they mean.
 func (s *story) claims(name, token string, means map[string]string) error {
-	parsed, err := assertion.Parse(token)
-	if err != nil {
-		return err
-	}
-	claims, err := parsed.ClaimsUnverified()
+	shown, err := workload.Show(token)
 	if err != nil {
 		return err
 	}
 	s.say("%s says:", name)
 	var b strings.Builder
 	table := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
-	for _, line := range workload.ClaimLines(&claims) {
+	for _, line := range shown.Claims {
 		meaning, matters := means[line.Name]
 		if !matters {
 			continue

@@ -169,6 +169,25 @@ func Target(resource, scope string) (string, error) {
 	return target, nil
 }
 
+// Shown is what a token says, for people: unverified, in the order it stands in.
+type Shown struct {
+	Algorithm, KeyID string
+	Claims           []ClaimLine
+}
+
+// Show reads a token for showing it. Nothing may be decided by it.
+func Show(token string) (*Shown, error) {
+	parsed, err := assertion.Parse(token)
+	if err != nil {
+		return nil, err
+	}
+	claims, err := parsed.ClaimsUnverified()
+	if err != nil {
+		return nil, err
+	}
+	return &Shown{Algorithm: parsed.Algorithm(), KeyID: parsed.KeyID(), Claims: ClaimLines(&claims)}, nil
+}
+
 // ClaimLine is one claim for showing.
 type ClaimLine struct{ Name, Value string }
 

@@ -62,7 +62,6 @@ func TestPlans(t *testing.T) {
 	}
 	for _, c := range []struct{ q, index string }{
 		{"WHERE client_id = $1 AND tenant_id = $2 ORDER BY recorded_at DESC, id DESC LIMIT $3", "sign_ins_by_client "},
-		{"WHERE client_name = $1 AND tenant_id = $2 ORDER BY recorded_at DESC, id DESC LIMIT $3", "sign_ins_by_client_name"},
 	} {
 		plan, err := db.Plan(ctx, "SELECT record FROM sign_ins "+c.q)
 		if err != nil || !strings.Contains(strings.Join(plan, "; "), c.index) {

@@ -113,6 +113,7 @@ func TestOpenRefuses(t *testing.T) {
 		}
 		return path
 	}
+	newest := newestVersion(t)
 	for _, c := range []struct {
 		name string
 		path func(t *testing.T) string
@@ -121,14 +122,14 @@ func TestOpenRefuses(t *testing.T) {
 		{"no directory", func(*testing.T) string { return filepath.Join(dir, "missing", "avouch.db") }, "no such file"},
 		{"newer schema", func(t *testing.T) string {
 			path := ours(t)
-			raw(t, path, `INSERT INTO schema_migrations VALUES (4, '0004_future.sql', 0)`)
+			raw(t, path, fmt.Sprintf(`INSERT INTO schema_migrations VALUES (%d, 'future.sql', 0)`, newest+1))
 			return path
-		}, "schema version 4 and this program knows 3 at most"},
+		}, fmt.Sprintf("schema version %d and this program knows %d at most", newest+1, newest)},
 		{"gap in the migrations", func(t *testing.T) string {
 			path := ours(t)
 			raw(t, path, `DELETE FROM schema_migrations WHERE version = 2`)
 			return path
-		}, "lists 2 migrations"},
+		}, fmt.Sprintf("lists %d migrations", newest-1)},
 		{"another program's database", func(t *testing.T) string {
 			path := filepath.Join(t.TempDir(), "other.db")
 			raw(t, path, `CREATE TABLE bookmarks (url TEXT)`)
@@ -233,9 +234,18 @@ func TestMigrationsAreWhole(t *testing.T) {
 	}
 	raw(t, path, `DROP TABLE sign_ins`)
 	db := openAt(t, path)
-	if v, err := db.schemaVersion(ctx); v != 3 || err != nil {
-		t.Errorf("schema version %d, error %v; want 3", v, err)
+	if v, err := db.schemaVersion(ctx); v != newestVersion(t) || err != nil {
+		t.Errorf("schema version %d, error %v; want %d", v, err, newestVersion(t))
 	}
+}
+
+func newestVersion(t *testing.T) int {
+	t.Helper()
+	list, err := listMigrations(migrations, sqliteMigrations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
 }
 
 // openVersion makes a database as a program with fewer migrations left it.
@@ -258,8 +268,9 @@ func openVersion(t *testing.T, path string, version int) {
 	}
 }
 
-// TestOldRowsLoad: for every schema version there is a fixture of rows as they
-// were written then. They are still read, after all later migrations.
+// TestOldRowsLoad: for every schema version that changed what rows say there is a
+// fixture of rows as they were written then. They are still read, after all later
+// migrations.
 func TestOldRowsLoad(t *testing.T) {
 	list, err := listMigrations(migrations, sqliteMigrations)
 	if err != nil {
@@ -267,6 +278,9 @@ func TestOldRowsLoad(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "avouch.db")
 	for _, m := range list {
+		if !strings.Contains(m.text, "TABLE") { // indexes only
+			continue
+		}
 		fixture, err := os.ReadFile(filepath.Join("testdata", "rows", fmt.Sprintf("%04d.sql", m.version)))
 		if err != nil {
 			t.Fatalf("every schema version needs a fixture of its rows: %v", err)

@@ -21,8 +21,8 @@ const module = "github.com/avouch/avouch/"
 // other.
 var layers = [][]string{
 	{"problem", "fixture"},
-	{"directory", "assertion", "keyring"},
-	{"audit", "trust", "token", "config", "keyring/openssl", "route"},
+	{"directory", "assertion", "keyring", "odata"},
+	{"audit", "trust", "access", "token", "config", "keyring/openssl", "route"},
 	{"manage", "sts"},
 	{"store", "tokenapi", "imds", "demo/resource"},
 	{"store/storetest", "platform"},

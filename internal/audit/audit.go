@@ -29,6 +29,7 @@ type SignInKind string
 const (
 	IdentitySignIn    SignInKind = "managedIdentity"  // a host asked for a managed identity's token
 	ApplicationSignIn SignInKind = "servicePrincipal" // an application exchanged an assertion
+	OperatorSignIn    SignInKind = "user"             // the platform's own user asked for a token on the control socket
 )
 
 // SignIn is the record of one token request, filled in as the request is

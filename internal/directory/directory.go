@@ -64,12 +64,17 @@ type Application struct {
 	Tenant         TenantID // home tenant
 	ID             ObjectID
 	ClientID       ClientID
-	Name           string // display name; unique among the names used in files of one tenant
+	Name           string // display name; files can only name applications whose name is unique in their tenant
+	UniqueName     string // "" when unset; unique in the tenant, set once
 	Audience       Audience
 	IdentifierURIs []string
 	AppRoles       []AppRole
+	Scopes         []PermissionScope
+	Keys           []KeyCredential
 	TokenVersion   TokenVersion // 0 when unset
 	Disabled       bool
+	Created        time.Time // zero when it is not known
+	Kept           Kept
 }
 
 // AppRole is a right that an application offers to callers.
@@ -79,6 +84,7 @@ type AppRole struct {
 	DisplayName string
 	Description string
 	Disabled    bool
+	Members     []string // allowedMemberTypes: Application, User; nil means Application
 }
 
 // PrincipalKind tells what a service principal stands for.
@@ -102,6 +108,8 @@ type ServicePrincipal struct {
 	Names              []string // what a resource is asked for by: the client id and the identifier URIs
 	AssignmentRequired bool     // without an app role there is no token
 	Disabled           bool
+	Created            time.Time // zero when it is not known
+	Kept               Kept
 }
 
 // IdentityKind tells user-assigned from system-assigned managed identities.
@@ -126,6 +134,7 @@ type ManagedIdentity struct {
 	Host          ObjectID // the host it belongs to; zero for user-assigned ones
 	ResourceID    string   // of the identity, or of its host when system-assigned
 	Disabled      bool
+	Kept          Kept // tags
 }
 
 // HostKind is the kind of compute resource that a host is.
@@ -160,6 +169,7 @@ type Host struct {
 	ResourceID    string
 	System        ObjectID   // principal id of its system-assigned identity; zero when it has none
 	Identities    []ObjectID // principal ids of the user-assigned identities
+	Kept          Kept       // tags, properties and the like
 }
 
 // FederatedCredential is a federated identity credential: whom an application

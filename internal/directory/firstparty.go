@@ -11,7 +11,12 @@ type FirstParty struct {
 	URIs         []string // what it may be asked for by, beside its client id
 	HostSuffixes []string // https://{one label}{suffix} also names it
 	TokenVersion TokenVersion
+	AppRoles     []AppRole
+	Scopes       []PermissionScope
 }
+
+// ManagementClientID is the client id of the resource manager.
+var ManagementClientID = MustClientID("797f4846-ba00-4fd7-ba43-dac1f8f63013")
 
 // firstPartyOwner is the tenant that the real service's own applications live in.
 const firstPartyOwner = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
@@ -38,11 +43,12 @@ func (c *Cloud) FirstParties() []FirstParty {
 	}
 	return []FirstParty{
 		{
-			Name: "Microsoft Graph", ClientID: MustClientID("00000003-0000-0000-c000-000000000000"), Owner: owner,
+			Name: "Microsoft Graph", ClientID: GraphClientID, Owner: owner,
 			URIs: both("https://" + c.GraphHost), TokenVersion: V1,
+			AppRoles: graphAppRoles, Scopes: graphScopes,
 		},
 		{
-			Name: "Windows Azure Service Management API", ClientID: MustClientID("797f4846-ba00-4fd7-ba43-dac1f8f63013"), Owner: owner,
+			Name: "Windows Azure Service Management API", ClientID: ManagementClientID, Owner: owner,
 			URIs: both("https://"+c.ARMHost, armCore), TokenVersion: V1,
 		},
 		{

@@ -3,6 +3,7 @@ package manage
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/avouch/avouch/internal/audit"
 	"github.com/avouch/avouch/internal/directory"
@@ -50,18 +51,47 @@ func (w *writer) applicationTarget(a *directory.Application) audit.Target {
 	return audit.Target{Kind: "application", ID: a.ID.String(), Name: w.name(a.Tenant, a.Name)}
 }
 
+// applicationNamed is the application of the tenant with the name; nil when
+// there is none. Names need not be unique: where several have it, a Conflict
+// lists them.
+func (w *writer) applicationNamed(t directory.TenantID, name string) (*directory.Application, error) {
+	same, err := w.tx.ApplicationsNamed(t, name)
+	if err != nil {
+		return nil, fmt.Errorf("finding application: %w", err)
+	}
+	switch len(same) {
+	case 0:
+		return nil, nil
+	case 1:
+		return &same[0], nil
+	}
+	var candidates []string
+	for _, a := range same {
+		candidates = append(candidates, a.ClientID.String())
+	}
+	return nil, problem.Newf(problem.Conflict, "application", "tenant %s has several applications named %q; name one by its client id: %s", w.name(t), name, strings.Join(candidates, ", "))
+}
+
+// nameFree refuses a name that another application of the tenant has. Files need
+// it: they refer to applications by name.
+func (w *writer) nameFree(a *directory.Application) error {
+	same, err := w.tx.ApplicationsNamed(a.Tenant, a.Name)
+	if err != nil {
+		return fmt.Errorf("finding application: %w", err)
+	}
+	for _, other := range same {
+		if other.ID != a.ID {
+			return problem.Newf(problem.Conflict, "name", "application %s exists in tenant %s with the id %s; application names are unique in a tenant", a.Name, w.name(a.Tenant), other.ID)
+		}
+	}
+	return nil
+}
+
 // validApplication checks the application on its own and against the others of
 // its tenant.
 func (w *writer) validApplication(a *directory.Application, home directory.ObjectID) error {
 	if err := directory.ValidateDisplayName("name", a.Name); err != nil {
 		return err
-	}
-	other, err := found(w.tx.ApplicationByName(a.Tenant, a.Name))
-	if err != nil {
-		return fmt.Errorf("finding application: %w", err)
-	}
-	if other != nil && other.ID != a.ID {
-		return problem.Newf(problem.Conflict, "name", "application %s exists in tenant %s with the id %s; application names are unique in a tenant", a.Name, w.name(a.Tenant), other.ID)
 	}
 	if _, ok := directory.ParseAudience(string(a.Audience)); !ok {
 		return problem.Newf(problem.Invalid, "signInAudience", "%q is not a sign-in audience", a.Audience)

@@ -351,6 +351,17 @@ func (a *applying) matchApplications(t *tenantWork) error {
 			what := "application " + p.entry.Name
 			stable(a, p.entry.Node, "id", what, p.entry.ID, p.stored.ID)
 			stable(a, p.entry.Node, "clientId", what, p.entry.ClientID, p.stored.ClientID)
+			continue
+		}
+		var same []string
+		for _, x := range t.unlistedApps {
+			if x.Name == p.entry.Name && !p.entry.ID.Set && !p.entry.ClientID.Set {
+				same = append(same, x.ClientID.String())
+			}
+		}
+		if len(same) > 0 {
+			a.errs = append(a.errs, &config.Error{Pos: p.entry.At("clientId"), Kind: problem.Conflict, Message: fmt.Sprintf(
+				"is needed: several applications are named %s, with the client ids %s", p.entry.Name, strings.Join(same, ", "))})
 		}
 	}
 	return nil
@@ -608,7 +619,7 @@ func (a *applying) applications() error {
 	}
 	blocked := func(u update) (bool, error) {
 		if u.after.Name != u.p.stored.Name {
-			other, err := found(a.w.tx.ApplicationByName(u.after.Tenant, u.after.Name))
+			other, err := a.w.applicationNamed(u.after.Tenant, u.after.Name)
 			if err != nil || other != nil {
 				return true, err
 			}
@@ -638,7 +649,13 @@ func (a *applying) applications() error {
 		if u.p.entry.AssignmentRequired.Set {
 			required = &u.p.entry.AssignmentRequired.V
 		}
-		err := a.w.updateApplication(u.p.stored, u.after, required)
+		var err error
+		if u.after.Name != u.p.stored.Name {
+			err = a.w.nameFree(u.after)
+		}
+		if err == nil {
+			err = a.w.updateApplication(u.p.stored, u.after, required)
+		}
 		u.p.stored = u.after
 		return a.report(u.p.entry.Node, err)
 	}); err != nil {
@@ -646,7 +663,11 @@ func (a *applying) applications() error {
 	}
 	for _, u := range creates {
 		u.p.stored = u.after
-		if err := a.report(u.p.entry.Node, a.w.createApplication(u.after, u.p.entry.AssignmentRequired.V)); err != nil {
+		err := a.w.nameFree(u.after)
+		if err == nil {
+			err = a.w.createApplication(u.after, u.p.entry.AssignmentRequired.V)
+		}
+		if err := a.report(u.p.entry.Node, err); err != nil {
 			return err
 		}
 	}

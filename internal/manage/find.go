@@ -10,9 +10,24 @@ import (
 	"github.com/avouch/avouch/internal/problem"
 )
 
-// view runs fn on one consistent state, with the lookups of a writer.
+// view runs fn on one consistent state, with the lookups of a writer, for the
+// platform's own operator.
 func (s *Service) view(ctx context.Context, fn func(*writer) error) error {
-	return s.store.View(ctx, func(tx Tx) error { return fn(newWriter(tx, s.cloud, s.now(), Caller{})) })
+	return s.read(ctx, Caller{}, fn)
+}
+
+// read runs fn on one consistent state for a caller; fn decides whether he may.
+func (s *Service) read(ctx context.Context, caller Caller, fn func(*writer) error) error {
+	return s.store.View(ctx, func(tx Tx) error {
+		w := newWriter(tx, s.cloud, s.now(), caller)
+		if err := fn(w); err != nil {
+			return err
+		}
+		if caller.Access != nil && !w.decided {
+			return errUnauthorized
+		}
+		return nil
+	})
 }
 
 // FindTenant finds a tenant by id, name or verified domain, ids and domains in
@@ -56,7 +71,7 @@ func (s *Service) FindApplication(ctx context.Context, ref string) (*directory.A
 			}
 		}
 		app, err := find(w, ref, "application", func(t *directory.Tenant, name string) ([]directory.Application, error) {
-			a, err := found(w.tx.ApplicationByName(t.ID, name))
+			a, err := w.applicationNamed(t.ID, name)
 			if a == nil {
 				return nil, err
 			}

@@ -40,12 +40,6 @@ func New(store Store, cloud *directory.Cloud, now func() time.Time, log *slog.Lo
 	return &Service{store: store, cloud: cloud, now: now, log: log, changed: make(chan struct{})}
 }
 
-// Caller is who asks for a change, and under which request.
-type Caller struct {
-	Actor       audit.Actor
-	Correlation string // a GUID; "" when there is none
-}
-
 // Changed returns a channel that is closed after the next acknowledged change.
 // Take the channel first, then read the directory, then wait: no change is
 // missed that way.
@@ -74,6 +68,9 @@ func (s *Service) change(ctx context.Context, attempt audit.Change, dryRun bool,
 		w = newWriter(tx, s.cloud, s.now(), caller)
 		if err := fn(w); err != nil {
 			return err
+		}
+		if caller.Access != nil && !w.decided {
+			return errUnauthorized
 		}
 		if err := w.lint(); err != nil {
 			return err
@@ -108,6 +105,9 @@ func (s *Service) recordRefusal(ctx context.Context, c audit.Change, caller Call
 	c.ID = directory.NewObjectID().String()
 	c.Time = s.now()
 	c.Actor, c.Correlation = caller.Actor, caller.Correlation
+	if caller.Access != nil {
+		c.Tenant = caller.Access.Tenant // the record belongs to who tried
+	}
 	c.Target.Name = audit.Clip(c.Target.Name)
 	c.Outcome, c.Detail = audit.Failed, "internal error"
 	if p := (*problem.Error)(nil); errors.As(cause, &p) && p.Kind != problem.Internal {

@@ -27,7 +27,7 @@ func (w *writer) applicationReferred(ref, field string) (*directory.Application,
 	if err != nil {
 		return nil, err
 	}
-	app, err := found(w.tx.ApplicationByName(t.ID, name))
+	app, err := w.applicationNamed(t.ID, name)
 	if err != nil {
 		return nil, fmt.Errorf("finding application: %w", err)
 	}
@@ -109,7 +109,7 @@ func (w *writer) partyReferred(t directory.TenantID, ref, field string) (party, 
 			return party{ref, p.ID, p.ClientID}, nil
 		}
 	}
-	local, err := found(w.tx.ApplicationByName(t, ref))
+	local, err := w.applicationNamed(t, ref)
 	if err != nil {
 		return party{}, fmt.Errorf("finding application: %w", err)
 	}
@@ -124,7 +124,7 @@ func (w *writer) partyReferred(t directory.TenantID, ref, field string) (party, 
 			return party{}, fmt.Errorf("finding tenant: %w", err)
 		}
 		if home != nil {
-			a, err := found(w.tx.ApplicationByName(home.ID, name))
+			a, err := w.applicationNamed(home.ID, name)
 			if err != nil {
 				return party{}, fmt.Errorf("finding application: %w", err)
 			}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/avouch/avouch/internal/access"
 	"github.com/avouch/avouch/internal/audit"
 	"github.com/avouch/avouch/internal/config"
 	"github.com/avouch/avouch/internal/directory"
@@ -24,6 +25,9 @@ type writer struct {
 	now    time.Time
 	caller Caller
 	plan   Plan
+
+	decided bool           // whether the caller may
+	held    *access.Rights // the caller's, once read
 
 	written   []writtenCredential
 	generated []string // ids made in this change

@@ -45,8 +45,14 @@ type Handler func(w http.ResponseWriter, r *http.Request, p Params) error
 type Params []string
 
 // Surface is how one family of endpoints answers what no route answers. All
-// fields are required.
+// fields but Path are required.
 type Surface struct {
+	// Path reads a request's path for matching, without a slash at either end; ok
+	// is false when it is no path of the surface. Nil means Clean. A surface whose
+	// keys hold more than plain segments brings its own, which must give one
+	// reading for each path and put one segment where the table has a parameter.
+	Path func(*http.Request) (path string, ok bool)
+
 	NotFound  func(w http.ResponseWriter, r *http.Request)
 	BadMethod func(w http.ResponseWriter, r *http.Request, allowed []string)
 	// Fault logs and answers a handler's error or panic; the text of err must
@@ -119,7 +125,11 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			m.surface.Fault(w, r, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 		}
 	}()
-	path, ok := Clean(r)
+	clean := m.surface.Path
+	if clean == nil {
+		clean = Clean
+	}
+	path, ok := clean(r)
 	if !ok {
 		m.surface.NotFound(w, r)
 		return

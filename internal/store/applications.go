@@ -6,21 +6,21 @@ import (
 	"github.com/avouch/avouch/internal/directory"
 )
 
-const selectApplications = `SELECT tenant_id, object_id, client_id, name, audience, token_version, disabled FROM applications`
+const selectApplications = `SELECT tenant_id, object_id, client_id, name, unique_name, audience, token_version, disabled, created_at, scopes, keys, kept FROM applications`
 
 func readApplication(s scanner) (directory.Application, error) {
 	var r applicationRow
-	if err := s.Scan(&r.tenant, &r.object, &r.client, &r.name, &r.audience, &r.tokenVersion, &r.disabled); err != nil {
+	if err := s.Scan(&r.tenant, &r.object, &r.client, &r.name, &r.unique, &r.audience, &r.tokenVersion, &r.disabled, &r.created, &r.scopes, &r.keys, &r.kept); err != nil {
 		return directory.Application{}, fmt.Errorf("store: table applications: %w", err)
 	}
 	return r.decode()
 }
 
-const selectRoles = `SELECT tenant_id, application_id, role_id, value, display_name, description, disabled FROM app_roles`
+const selectRoles = `SELECT tenant_id, application_id, role_id, value, display_name, description, disabled, members FROM app_roles`
 
 func readRole(s scanner) (owned[directory.AppRole], error) {
 	var r roleRow
-	if err := s.Scan(&r.tenant, &r.application, &r.role, &r.value, &r.displayName, &r.description, &r.disabled); err != nil {
+	if err := s.Scan(&r.tenant, &r.application, &r.role, &r.value, &r.displayName, &r.description, &r.disabled, &r.members); err != nil {
 		return owned[directory.AppRole]{}, fmt.Errorf("store: table app_roles: %w", err)
 	}
 	role, err := r.decode()
@@ -32,7 +32,7 @@ func readRole(s scanner) (owned[directory.AppRole], error) {
 }
 
 func (t *tx) Applications(id directory.TenantID) ([]directory.Application, error) {
-	found, err := all(t, readApplication, selectApplications+` WHERE tenant_id = $1 ORDER BY name`, id.String())
+	found, err := all(t, readApplication, selectApplications+` WHERE tenant_id = $1 ORDER BY name_key, object_id`, id.String())
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +50,36 @@ func (t *tx) Applications(id directory.TenantID) ([]directory.Application, error
 		found[i].IdentifierURIs, found[i].AppRoles = urisOf[found[i].ID], rolesOf[found[i].ID]
 	}
 	return found, nil
+}
+
+// completeAll is complete for a page of applications of one tenant.
+func (t *tx) completeAll(tenant directory.TenantID, found []directory.Application) error {
+	if len(found) == 0 {
+		return nil
+	}
+	ids := make([]directory.ObjectID, len(found))
+	for i := range found {
+		ids[i] = found[i].ID
+	}
+	among, err := list(ids)
+	if err != nil {
+		return err
+	}
+	uris, err := all(t, readOwnedString("application_uris"), `SELECT application_id, uri FROM application_uris
+		WHERE tenant_id = $1 AND application_id IN (SELECT value FROM json_each($2)) ORDER BY application_id, position`, tenant.String(), among)
+	if err != nil {
+		return err
+	}
+	roles, err := all(t, readRole, selectRoles+` WHERE tenant_id = $1 AND application_id IN (SELECT value FROM json_each($2)) ORDER BY application_id, position`,
+		tenant.String(), among)
+	if err != nil {
+		return err
+	}
+	urisOf, rolesOf := grouped(uris), grouped(roles)
+	for i := range found {
+		found[i].IdentifierURIs, found[i].AppRoles = urisOf[found[i].ID], rolesOf[found[i].ID]
+	}
+	return nil
 }
 
 // complete adds what stands in other tables.
@@ -83,9 +113,14 @@ func (t *tx) Application(tenant directory.TenantID, id directory.ObjectID) (*dir
 	return t.complete(t.bareApplication(tenant, id))
 }
 
-func (t *tx) ApplicationByName(tenant directory.TenantID, name string) (*directory.Application, error) {
-	found, err := one(t, readApplication, selectApplications+` WHERE tenant_id = $1 AND name = $2`, tenant.String(), name)
-	return t.complete(found, missing(err, "application %q in tenant %s", name, tenant))
+// ApplicationsNamed compares names exactly. There may be several.
+func (t *tx) ApplicationsNamed(tenant directory.TenantID, name string) ([]directory.Application, error) {
+	found, err := all(t, readApplication, selectApplications+` WHERE tenant_id = $1 AND name_key = $2 AND name = $3 ORDER BY object_id`,
+		tenant.String(), fold(name), name)
+	if err != nil {
+		return nil, err
+	}
+	return found, t.completeAll(tenant, found)
 }
 
 func (t *tx) ApplicationByClientID(id directory.ClientID) (*directory.Application, error) {
@@ -115,9 +150,9 @@ func (t *tx) InsertApplication(a *directory.Application) error {
 		if err := t.insertClientID(a.ClientID, a.Tenant, directory.ApplicationPrincipal, a.ID); err != nil {
 			return err
 		}
-		_, err := t.exec(`INSERT INTO applications (tenant_id, object_id, client_id, name, audience, token_version, disabled)
-			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			r.tenant, r.object, r.client, r.name, r.audience, r.tokenVersion, r.disabled)
+		_, err := t.exec(`INSERT INTO applications (tenant_id, object_id, client_id, name, name_key, unique_name, audience, token_version, disabled, created_at, scopes, keys, kept)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+			r.tenant, r.object, r.client, r.name, r.nameKey, r.unique, r.audience, r.tokenVersion, r.disabled, r.created, r.scopes, r.keys, r.kept)
 		if err != nil {
 			return err
 		}
@@ -132,8 +167,9 @@ func (t *tx) UpdateApplication(a *directory.Application) error {
 	}
 	t.writing(a.Tenant)
 	return t.atomically(func() error {
-		n, err := t.exec(`UPDATE applications SET name = $1, audience = $2, token_version = $3, disabled = $4 WHERE tenant_id = $5 AND object_id = $6`,
-			r.name, r.audience, r.tokenVersion, r.disabled, r.tenant, r.object)
+		n, err := t.exec(`UPDATE applications SET name = $1, name_key = $2, unique_name = $3, audience = $4, token_version = $5, disabled = $6, scopes = $7, keys = $8, kept = $9
+			WHERE tenant_id = $10 AND object_id = $11`,
+			r.name, r.nameKey, r.unique, r.audience, r.tokenVersion, r.disabled, r.scopes, r.keys, r.kept, r.tenant, r.object)
 		if err := met(n, err, "application %s in tenant %s", a.ID, a.Tenant); err != nil {
 			return err
 		}
@@ -170,13 +206,17 @@ func (t *tx) insertParts(a *directory.Application) error {
 		}
 	}
 	for i, role := range a.AppRoles {
-		r := roleRow{a.Tenant.String(), a.ID.String(), role.ID.String(), role.Value, role.DisplayName, role.Description, flag(role.Disabled)}
+		members, err := list(role.Members)
+		if err != nil {
+			return err
+		}
+		r := roleRow{a.Tenant.String(), a.ID.String(), role.ID.String(), role.Value, role.DisplayName, role.Description, flag(role.Disabled), members}
 		if _, err := r.decode(); err != nil {
 			return err
 		}
-		_, err := t.exec(`INSERT INTO app_roles (tenant_id, application_id, position, role_id, value, display_name, description, disabled)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-			r.tenant, r.application, i, r.role, r.value, r.displayName, r.description, r.disabled)
+		_, err = t.exec(`INSERT INTO app_roles (tenant_id, application_id, position, role_id, value, display_name, description, disabled, members)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+			r.tenant, r.application, i, r.role, r.value, r.displayName, r.description, r.disabled, r.members)
 		if err != nil {
 			return err
 		}

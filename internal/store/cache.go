@@ -397,7 +397,11 @@ func (d *Directory) resource(t *tx, tenant directory.TenantID, identifier string
 		}
 		return r, nil
 	case errors.Is(err, directory.ErrNotFound) && isFirst && fp.Owner == p.HomeTenant:
-		return &directory.Resource{Principal: *p, TokenVersion: fp.TokenVersion, FirstParty: true, RoleValues: map[directory.ObjectID]string{}}, nil
+		r := &directory.Resource{Principal: *p, TokenVersion: fp.TokenVersion, FirstParty: true, RoleValues: make(map[directory.ObjectID]string)}
+		for _, role := range fp.AppRoles {
+			r.RoleValues[role.ID] = role.Value
+		}
+		return r, nil
 	}
 	return nil, err
 }
@@ -413,7 +417,7 @@ func (d *Directory) Roles(ctx context.Context, tenant directory.TenantID, princi
 		if err != nil {
 			return err
 		}
-		a.value, err = t.roleValues(target, principal)
+		a.value, err = d.roleValues(t, target, principal)
 		if err != nil {
 			return err
 		}
@@ -429,12 +433,15 @@ func (d *Directory) Roles(ctx context.Context, tenant directory.TenantID, princi
 	return roles, err
 }
 
-func (t *tx) roleValues(target *directory.ServicePrincipal, principal directory.ObjectID) ([]string, error) {
+func (d *Directory) roleValues(t *tx, target *directory.ServicePrincipal, principal directory.ObjectID) ([]string, error) {
 	held, err := t.assignmentsBetween(target.Tenant, principal, target.ID)
 	if err != nil || len(held) == 0 {
 		return nil, err
 	}
 	app, err := t.applicationIn(target.HomeTenant, target.ClientID)
+	if fp, isFirst := d.firstParty[target.ClientID]; errors.Is(err, directory.ErrNotFound) && isFirst && fp.Owner == target.HomeTenant {
+		app, err = &directory.Application{AppRoles: fp.AppRoles}, nil
+	}
 	if errors.Is(err, directory.ErrNotFound) {
 		return nil, nil
 	}

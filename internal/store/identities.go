@@ -7,11 +7,11 @@ import (
 	"github.com/avouch/avouch/internal/directory"
 )
 
-const selectIdentities = `SELECT tenant_id, principal_id, client_id, kind, name, name_key, resource_group, group_key, location, host_id, resource_id, disabled FROM managed_identities`
+const selectIdentities = `SELECT tenant_id, principal_id, client_id, kind, name, name_key, resource_group, group_key, location, host_id, resource_id, disabled, kept FROM managed_identities`
 
 func readIdentity(s scanner) (directory.ManagedIdentity, error) {
 	var r identityRow
-	err := s.Scan(&r.tenant, &r.principal, &r.client, &r.kind, &r.name, &r.nameKey, &r.group, &r.groupKey, &r.location, &r.host, &r.resource, &r.disabled)
+	err := s.Scan(&r.tenant, &r.principal, &r.client, &r.kind, &r.name, &r.nameKey, &r.group, &r.groupKey, &r.location, &r.host, &r.resource, &r.disabled, &r.kept)
 	if err != nil {
 		return directory.ManagedIdentity{}, fmt.Errorf("store: table managed_identities: %w", err)
 	}
@@ -47,9 +47,9 @@ func (t *tx) InsertIdentity(m *directory.ManagedIdentity) error {
 		if err := t.insertClientID(m.ClientID, m.Tenant, directory.IdentityPrincipal, m.PrincipalID); err != nil {
 			return err
 		}
-		_, err := t.exec(`INSERT INTO managed_identities (tenant_id, principal_id, client_id, kind, name, name_key, resource_group, group_key, location, host_id, resource_id, disabled)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-			r.tenant, r.principal, r.client, r.kind, r.name, r.nameKey, r.group, r.groupKey, r.location, r.host, r.resource, r.disabled)
+		_, err := t.exec(`INSERT INTO managed_identities (tenant_id, principal_id, client_id, kind, name, name_key, resource_group, group_key, location, host_id, resource_id, disabled, kept)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+			r.tenant, r.principal, r.client, r.kind, r.name, r.nameKey, r.group, r.groupKey, r.location, r.host, r.resource, r.disabled, r.kept)
 		return err
 	})
 }
@@ -60,9 +60,9 @@ func (t *tx) UpdateIdentity(m *directory.ManagedIdentity) error {
 		return err
 	}
 	t.writing(m.Tenant)
-	n, err := t.exec(`UPDATE managed_identities SET name = $1, name_key = $2, resource_group = $3, group_key = $4, location = $5, resource_id = $6, disabled = $7
-		WHERE tenant_id = $8 AND principal_id = $9`,
-		r.name, r.nameKey, r.group, r.groupKey, r.location, r.resource, r.disabled, r.tenant, r.principal)
+	n, err := t.exec(`UPDATE managed_identities SET name = $1, name_key = $2, resource_group = $3, group_key = $4, location = $5, resource_id = $6, disabled = $7, kept = $8
+		WHERE tenant_id = $9 AND principal_id = $10`,
+		r.name, r.nameKey, r.group, r.groupKey, r.location, r.resource, r.disabled, r.kept, r.tenant, r.principal)
 	return met(n, err, "managed identity %s in tenant %s", m.PrincipalID, m.Tenant)
 }
 
@@ -88,11 +88,11 @@ func (t *tx) DeleteIdentity(tenant directory.TenantID, principal directory.Objec
 	})
 }
 
-const selectHosts = `SELECT tenant_id, object_id, name, kind, resource_group, location, resource_id, system_id FROM hosts`
+const selectHosts = `SELECT tenant_id, object_id, name, kind, resource_group, location, resource_id, system_id, kept FROM hosts`
 
 func readHost(s scanner) (directory.Host, error) {
 	var r hostRow
-	if err := s.Scan(&r.tenant, &r.object, &r.name, &r.kind, &r.group, &r.location, &r.resource, &r.system); err != nil {
+	if err := s.Scan(&r.tenant, &r.object, &r.name, &r.kind, &r.group, &r.location, &r.resource, &r.system, &r.kept); err != nil {
 		return directory.Host{}, fmt.Errorf("store: table hosts: %w", err)
 	}
 	return r.decode()
@@ -157,9 +157,9 @@ func (t *tx) InsertHost(h *directory.Host) error {
 	}
 	t.writing(h.Tenant)
 	return t.atomically(func() error {
-		_, err := t.exec(`INSERT INTO hosts (tenant_id, object_id, name, kind, resource_group, location, resource_id, system_id)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-			r.tenant, r.object, r.name, r.kind, r.group, r.location, r.resource, r.system)
+		_, err := t.exec(`INSERT INTO hosts (tenant_id, object_id, name, kind, resource_group, location, resource_id, system_id, kept)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+			r.tenant, r.object, r.name, r.kind, r.group, r.location, r.resource, r.system, r.kept)
 		if err != nil {
 			return err
 		}
@@ -174,9 +174,9 @@ func (t *tx) UpdateHost(h *directory.Host) error {
 	}
 	t.writing(h.Tenant)
 	return t.atomically(func() error {
-		n, err := t.exec(`UPDATE hosts SET name = $1, kind = $2, resource_group = $3, location = $4, resource_id = $5, system_id = $6
-			WHERE tenant_id = $7 AND object_id = $8`,
-			r.name, r.kind, r.group, r.location, r.resource, r.system, r.tenant, r.object)
+		n, err := t.exec(`UPDATE hosts SET name = $1, kind = $2, resource_group = $3, location = $4, resource_id = $5, system_id = $6, kept = $7
+			WHERE tenant_id = $8 AND object_id = $9`,
+			r.name, r.kind, r.group, r.location, r.resource, r.system, r.kept, r.tenant, r.object)
 		if err := met(n, err, "host %s in tenant %s", h.ID, h.Tenant); err != nil {
 			return err
 		}

@@ -6,18 +6,18 @@ import (
 	"github.com/avouch/avouch/internal/directory"
 )
 
-const selectPrincipals = `SELECT tenant_id, object_id, client_id, kind, name, home_tenant_id, assignment_required, disabled FROM service_principals`
+const selectPrincipals = `SELECT tenant_id, object_id, client_id, kind, name, home_tenant_id, assignment_required, disabled, created_at, kept FROM service_principals`
 
 func readPrincipal(s scanner) (directory.ServicePrincipal, error) {
 	var r principalRow
-	if err := s.Scan(&r.tenant, &r.object, &r.client, &r.kind, &r.name, &r.home, &r.assignmentRequired, &r.disabled); err != nil {
+	if err := s.Scan(&r.tenant, &r.object, &r.client, &r.kind, &r.name, &r.home, &r.assignmentRequired, &r.disabled, &r.created, &r.kept); err != nil {
 		return directory.ServicePrincipal{}, fmt.Errorf("store: table service_principals: %w", err)
 	}
 	return r.decode()
 }
 
 func (t *tx) Principals(id directory.TenantID) ([]directory.ServicePrincipal, error) {
-	found, err := all(t, readPrincipal, selectPrincipals+` WHERE tenant_id = $1 ORDER BY name, object_id`, id.String())
+	found, err := all(t, readPrincipal, selectPrincipals+` WHERE tenant_id = $1 ORDER BY name_key, object_id`, id.String())
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +55,10 @@ func (t *tx) PrincipalByClientID(tenant directory.TenantID, id directory.ClientI
 	return t.withNames(found, missing(err, "service principal of client id %s in tenant %s", id, tenant))
 }
 
+func (t *tx) PrincipalNamed(tenant directory.TenantID, name string) (*directory.ServicePrincipal, error) {
+	return t.principalNamed(tenant, name)
+}
+
 // principalNamed is the service principal that the tenant knows under one of
 // its service principal names.
 func (t *tx) principalNamed(tenant directory.TenantID, name string) (*directory.ServicePrincipal, error) {
@@ -88,9 +92,9 @@ func (t *tx) InsertPrincipal(p *directory.ServicePrincipal) error {
 	}
 	t.writing(p.Tenant)
 	return t.atomically(func() error {
-		_, err := t.exec(`INSERT INTO service_principals (tenant_id, object_id, client_id, kind, name, home_tenant_id, assignment_required, disabled)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-			r.tenant, r.object, r.client, r.kind, r.name, r.home, r.assignmentRequired, r.disabled)
+		_, err := t.exec(`INSERT INTO service_principals (tenant_id, object_id, client_id, kind, name, name_key, home_tenant_id, assignment_required, disabled, created_at, kept)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+			r.tenant, r.object, r.client, r.kind, r.name, fold(r.name), r.home, r.assignmentRequired, r.disabled, r.created, r.kept)
 		if err != nil {
 			return err
 		}
@@ -105,8 +109,8 @@ func (t *tx) UpdatePrincipal(p *directory.ServicePrincipal) error {
 	}
 	t.writing(p.Tenant)
 	return t.atomically(func() error {
-		n, err := t.exec(`UPDATE service_principals SET name = $1, assignment_required = $2, disabled = $3 WHERE tenant_id = $4 AND object_id = $5`,
-			r.name, r.assignmentRequired, r.disabled, r.tenant, r.object)
+		n, err := t.exec(`UPDATE service_principals SET name = $1, name_key = $2, assignment_required = $3, disabled = $4, kept = $5 WHERE tenant_id = $6 AND object_id = $7`,
+			r.name, fold(r.name), r.assignmentRequired, r.disabled, r.kept, r.tenant, r.object)
 		if err := met(n, err, "service principal %s in tenant %s", p.ID, p.Tenant); err != nil {
 			return err
 		}
@@ -134,6 +138,8 @@ func (t *tx) DeletePrincipal(tenant directory.TenantID, id directory.ObjectID) e
 		for _, statement := range []string{
 			`DELETE FROM app_role_assignments WHERE tenant_id = $1 AND principal_id = $2`,
 			`DELETE FROM app_role_assignments WHERE tenant_id = $1 AND resource_id = $2`,
+			`DELETE FROM permission_grants WHERE tenant_id = $1 AND client_id = $2`,
+			`DELETE FROM permission_grants WHERE tenant_id = $1 AND resource_id = $2`,
 			`DELETE FROM service_principal_names WHERE tenant_id = $1 AND principal_id = $2`,
 		} {
 			if _, err := t.exec(statement, tenant.String(), id.String()); err != nil {
@@ -157,6 +163,11 @@ func readAssignment(s scanner) (directory.AppRoleAssignment, error) {
 
 func (t *tx) Assignments(id directory.TenantID) ([]directory.AppRoleAssignment, error) {
 	return all(t, readAssignment, selectAssignments+` WHERE tenant_id = $1 ORDER BY assignment_id`, id.String())
+}
+
+func (t *tx) AssignmentsOf(tenant directory.TenantID, party directory.ObjectID) ([]directory.AppRoleAssignment, error) {
+	return all(t, readAssignment, selectAssignments+` WHERE tenant_id = $1 AND principal_id = $2
+		UNION `+selectAssignments+` WHERE tenant_id = $1 AND resource_id = $2 ORDER BY assignment_id`, tenant.String(), party.String())
 }
 
 func (t *tx) assignmentsBetween(tenant directory.TenantID, principal, resource directory.ObjectID) ([]directory.AppRoleAssignment, error) {

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/avouch/avouch/internal/directory"
 )
@@ -85,6 +87,55 @@ func (c *checker) folded(column, value, of string) {
 	}
 }
 
+// fold is the form of names that are compared without case.
+func fold(s string) string { return strings.ToLower(s) }
+
+// micros and sinceEpoch keep times that may not be known: 0 is the zero time.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func sinceEpoch(micros int64) time.Time {
+	if micros == 0 {
+		return time.Time{}
+	}
+	return fromMicros(micros)
+}
+
+func fromJSON[T any](c *checker, column, text string, to *T) {
+	if text == "[]" || text == "{}" {
+		return
+	}
+	if err := json.Unmarshal([]byte(text), to); err != nil {
+		c.fail(column, text, "JSON of its kind")
+	}
+}
+
+func list[T any](values []T) (string, error) {
+	if len(values) == 0 {
+		return "[]", nil
+	}
+	text, err := json.Marshal(values)
+	if err != nil {
+		return "", fmt.Errorf("store: encoding a list: %w", err)
+	}
+	return string(text), nil
+}
+
+func encodeKept(k directory.Kept) (string, error) {
+	if len(k) == 0 {
+		return "{}", nil
+	}
+	text, err := json.Marshal(k)
+	if err != nil {
+		return "", fmt.Errorf("store: encoding what is kept for clients: %w", err)
+	}
+	return string(text), nil
+}
+
 func flag(b bool) int64 {
 	if b {
 		return 1
@@ -131,16 +182,18 @@ func (r clientRow) decode() (clientRef, error) {
 }
 
 type applicationRow struct {
-	tenant, object, client, name, audience string
-	tokenVersion, disabled                 int64
+	tenant, object, client, name, nameKey, unique, audience string
+	tokenVersion, disabled, created                         int64
+	scopes, keys, kept                                      string
 }
 
 func (r applicationRow) decode() (directory.Application, error) {
 	c := checker{table: "applications", key: []string{r.tenant, r.object}}
 	a := directory.Application{
 		Tenant: c.tenant("tenant_id", r.tenant), ID: c.object("object_id", r.object), ClientID: c.client("client_id", r.client),
-		Name: r.name, Audience: directory.Audience(r.audience),
+		Name: r.name, UniqueName: r.unique, Audience: directory.Audience(r.audience),
 		TokenVersion: directory.TokenVersion(r.tokenVersion), Disabled: c.flag("disabled", r.disabled),
+		Created: sinceEpoch(r.created),
 	}
 	if _, ok := directory.ParseAudience(r.audience); !ok {
 		c.fail("audience", r.audience, "a sign-in audience")
@@ -148,15 +201,29 @@ func (r applicationRow) decode() (directory.Application, error) {
 	if r.tokenVersion < 0 || r.tokenVersion > int64(directory.V2) {
 		c.fail("token_version", r.tokenVersion, "0, 1 or 2")
 	}
+	fromJSON(&c, "scopes", r.scopes, &a.Scopes)
+	fromJSON(&c, "keys", r.keys, &a.Keys)
+	fromJSON(&c, "kept", r.kept, &a.Kept)
 	return a, c.err
 }
 
 func encodeApplication(a *directory.Application) (applicationRow, error) {
 	r := applicationRow{
-		a.Tenant.String(), a.ID.String(), a.ClientID.String(), a.Name, string(a.Audience),
-		int64(a.TokenVersion), flag(a.Disabled),
+		tenant: a.Tenant.String(), object: a.ID.String(), client: a.ClientID.String(),
+		name: a.Name, nameKey: fold(a.Name), unique: a.UniqueName, audience: string(a.Audience),
+		tokenVersion: int64(a.TokenVersion), disabled: flag(a.Disabled), created: micros(a.Created),
 	}
-	_, err := r.decode()
+	var err error
+	if r.scopes, err = list(a.Scopes); err != nil {
+		return r, err
+	}
+	if r.keys, err = list(a.Keys); err != nil {
+		return r, err
+	}
+	if r.kept, err = encodeKept(a.Kept); err != nil {
+		return r, err
+	}
+	_, err = r.decode()
 	return r, err
 }
 
@@ -164,6 +231,7 @@ type roleRow struct {
 	tenant, application, role       string
 	value, displayName, description string
 	disabled                        int64
+	members                         string
 }
 
 func (r roleRow) decode() (directory.AppRole, error) {
@@ -172,12 +240,14 @@ func (r roleRow) decode() (directory.AppRole, error) {
 		ID: c.object("role_id", r.role), Value: r.value, DisplayName: r.displayName,
 		Description: r.description, Disabled: c.flag("disabled", r.disabled),
 	}
+	fromJSON(&c, "members", r.members, &a.Members)
 	return a, c.err
 }
 
 type principalRow struct {
 	tenant, object, client, kind, name, home string
-	assignmentRequired, disabled             int64
+	assignmentRequired, disabled, created    int64
+	kept                                     string
 }
 
 func (r principalRow) decode() (directory.ServicePrincipal, error) {
@@ -187,16 +257,22 @@ func (r principalRow) decode() (directory.ServicePrincipal, error) {
 		Kind: word(&c, "kind", r.kind, directory.ApplicationPrincipal, directory.IdentityPrincipal),
 		Name: r.name, HomeTenant: c.tenant("home_tenant_id", r.home),
 		AssignmentRequired: c.flag("assignment_required", r.assignmentRequired), Disabled: c.flag("disabled", r.disabled),
+		Created: sinceEpoch(r.created),
 	}
+	fromJSON(&c, "kept", r.kept, &p.Kept)
 	return p, c.err
 }
 
 func encodePrincipal(p *directory.ServicePrincipal) (principalRow, error) {
 	r := principalRow{
 		p.Tenant.String(), p.ID.String(), p.ClientID.String(), string(p.Kind), p.Name, p.HomeTenant.String(),
-		flag(p.AssignmentRequired), flag(p.Disabled),
+		flag(p.AssignmentRequired), flag(p.Disabled), micros(p.Created), "",
 	}
-	_, err := r.decode()
+	var err error
+	if r.kept, err = encodeKept(p.Kept); err != nil {
+		return r, err
+	}
+	_, err = r.decode()
 	return r, err
 }
 
@@ -205,6 +281,7 @@ type identityRow struct {
 	name, nameKey, group, groupKey  string
 	location, host, resource        string
 	disabled                        int64
+	kept                            string
 }
 
 func (r identityRow) decode() (directory.ManagedIdentity, error) {
@@ -217,6 +294,7 @@ func (r identityRow) decode() (directory.ManagedIdentity, error) {
 	}
 	c.folded("name_key", r.nameKey, r.name)
 	c.folded("group_key", r.groupKey, r.group)
+	fromJSON(&c, "kept", r.kept, &m.Kept)
 	return m, c.err
 }
 
@@ -224,13 +302,17 @@ func encodeIdentity(m *directory.ManagedIdentity) (identityRow, error) {
 	r := identityRow{
 		m.Tenant.String(), m.PrincipalID.String(), m.ClientID.String(), string(m.Kind),
 		m.Name, strings.ToLower(m.Name), m.ResourceGroup, strings.ToLower(m.ResourceGroup),
-		m.Location, m.Host.String(), m.ResourceID, flag(m.Disabled),
+		m.Location, m.Host.String(), m.ResourceID, flag(m.Disabled), "",
 	}
-	_, err := r.decode()
+	var err error
+	if r.kept, err = encodeKept(m.Kept); err != nil {
+		return r, err
+	}
+	_, err = r.decode()
 	return r, err
 }
 
-type hostRow struct{ tenant, object, name, kind, group, location, resource, system string }
+type hostRow struct{ tenant, object, name, kind, group, location, resource, system, kept string }
 
 func (r hostRow) decode() (directory.Host, error) {
 	c := checker{table: "hosts", key: []string{r.tenant, r.object}}
@@ -239,14 +321,19 @@ func (r hostRow) decode() (directory.Host, error) {
 		Kind:          word(&c, "kind", r.kind, directory.VirtualMachine, directory.WebApp),
 		ResourceGroup: r.group, Location: r.location, ResourceID: r.resource, System: c.optional("system_id", r.system),
 	}
+	fromJSON(&c, "kept", r.kept, &h.Kept)
 	return h, c.err
 }
 
 func encodeHost(h *directory.Host) (hostRow, error) {
 	r := hostRow{
-		h.Tenant.String(), h.ID.String(), h.Name, string(h.Kind), h.ResourceGroup, h.Location, h.ResourceID, h.System.String(),
+		h.Tenant.String(), h.ID.String(), h.Name, string(h.Kind), h.ResourceGroup, h.Location, h.ResourceID, h.System.String(), "",
 	}
-	_, err := r.decode()
+	var err error
+	if r.kept, err = encodeKept(h.Kept); err != nil {
+		return r, err
+	}
+	_, err = r.decode()
 	return r, err
 }
 

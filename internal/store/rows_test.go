@@ -21,20 +21,20 @@ func TestDecodeNamesTableAndKey(t *testing.T) {
 		}, "column tenant_id"},
 		{func() error { _, err := tenantRow{someGUID, "A", "A", "", someGUID}.decode(); return err }, "column name_key"},
 		{func() error {
-			_, err := applicationRow{someGUID, someGUID, someGUID, "a", "nobody", 0, 0}.decode()
+			_, err := applicationRow{tenant: someGUID, object: someGUID, client: someGUID, name: "a", audience: "nobody", scopes: "[]", keys: "[]", kept: "{}"}.decode()
 			return err
 		}, `table applications, key ` + someGUID + "/" + someGUID + `: column audience holds "nobody"`},
 		{func() error {
-			_, err := applicationRow{someGUID, someGUID, someGUID, "a", string(directory.SingleTenant), 3, 0}.decode()
+			_, err := applicationRow{tenant: someGUID, object: someGUID, client: someGUID, name: "a", audience: string(directory.SingleTenant), tokenVersion: 3}.decode()
 			return err
 		}, "column token_version"},
 		{func() error {
-			_, err := applicationRow{someGUID, someGUID, someGUID, "a", string(directory.SingleTenant), 0, 2}.decode()
+			_, err := applicationRow{tenant: someGUID, object: someGUID, client: someGUID, name: "a", audience: string(directory.SingleTenant), disabled: 2}.decode()
 			return err
 		}, "column disabled"},
 		{func() error { _, err := clientRow{someGUID, someGUID, "Robot", someGUID}.decode(); return err }, "column kind"},
 		{func() error {
-			_, err := hostRow{someGUID, someGUID, "h", "webApp", "", "", "", "x"}.decode()
+			_, err := hostRow{someGUID, someGUID, "h", "webApp", "", "", "", "x", "{}"}.decode()
 			return err
 		}, "column system_id"},
 	} {
@@ -90,25 +90,25 @@ func FuzzRows(f *testing.F) {
 				same(back, r, err)
 			}
 		}
-		if r := (applicationRow{a, b, c, text, kind, m, n}); true {
+		if r := (applicationRow{a, b, c, text, fold(text), key, kind, m, n & 1, n, "[]", "[]", "{}"}); true {
 			if v, err := r.decode(); err == nil {
 				back, err := encodeApplication(&v)
 				same(back, r, err)
 			}
 		}
-		if r := (principalRow{a, b, c, kind, text, more, m, n}); true {
+		if r := (principalRow{a, b, c, kind, text, more, m, n & 1, n, "{}"}); true {
 			if v, err := r.decode(); err == nil {
 				back, err := encodePrincipal(&v)
 				same(back, r, err)
 			}
 		}
-		if r := (identityRow{a, b, c, kind, text, key, text, key, text, more, text, m}); true {
+		if r := (identityRow{a, b, c, kind, text, key, text, key, text, more, text, m, "{}"}); true {
 			if v, err := r.decode(); err == nil {
 				back, err := encodeIdentity(&v)
 				same(back, r, err)
 			}
 		}
-		if r := (hostRow{a, b, text, kind, text, text, key, more}); true {
+		if r := (hostRow{a, b, text, kind, text, text, key, more, "{}"}); true {
 			if v, err := r.decode(); err == nil {
 				back, err := encodeHost(&v)
 				same(back, r, err)
@@ -129,7 +129,7 @@ func FuzzRows(f *testing.F) {
 			}
 		}
 		_, _ = clientRow{a, b, kind, c}.decode()
-		_, _ = roleRow{a, b, c, text, key, more, m}.decode()
+		_, _ = roleRow{a, b, c, text, key, more, m, "[]"}.decode()
 		_, _ = changeRow{a, n, m, kind, text, key, []byte(text), nil}.decode()
 	})
 }

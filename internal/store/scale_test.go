@@ -52,6 +52,8 @@ func TestPlans(t *testing.T) {
 			switch {
 			case strings.Contains(sql, "FROM signing_keys ORDER BY"): // a handful
 				continue
+			case strings.HasPrefix(step, "SCAN json_each"): // the list that was asked for
+				continue
 			case scans && strings.Contains(sql, "LIMIT") && strings.Contains(step, "USING"): // walks an index as far as the limit
 				continue
 			}
@@ -83,7 +85,7 @@ func runEverything(t *testing.T, db *store.DB) {
 		check(tx.TenantByName("contoso"))
 		check(tx.Applications(id))
 		check(tx.Application(id, app.ID))
-		check(tx.ApplicationByName(id, app.Name))
+		check(tx.ApplicationsNamed(id, app.Name))
 		check(tx.ApplicationByClientID(app.ClientID))
 		check(tx.Principals(id))
 		check(tx.Principal(id, p.ID))

@@ -280,7 +280,7 @@ var clashes = map[string]string{
 
 	"applications.tenant_id, applications.object_id":                                          "an application with that object id exists in the tenant",
 	"applications.tenant_id, applications.client_id":                                          "the client id is in use",
-	"applications.tenant_id, applications.name":                                               "an application with that name exists in the tenant",
+	"applications.tenant_id, applications.unique_name":                                        "an application with that unique name exists in the tenant",
 	"application_uris.tenant_id, application_uris.uri":                                        "an application with that identifier URI exists in the tenant",
 	"app_roles.tenant_id, app_roles.application_id, app_roles.role_id":                        "the application has two app roles with that id",
 	"service_principals.tenant_id, service_principals.object_id":                              "a service principal with that object id exists in the tenant",
@@ -298,6 +298,20 @@ var clashes = map[string]string{
 	"federated_credentials.tenant_id, federated_credentials.parent_id, federated_credentials.credential_id":                             "a credential with that id exists on its parent",
 	"federated_credentials.tenant_id, federated_credentials.parent_id, federated_credentials.name":                                      "a credential with that name exists on its parent",
 	"federated_credentials.tenant_id, federated_credentials.parent_id, federated_credentials.pair_key":                                  "a credential with that issuer and subject exists on its parent",
+
+	"users.tenant_id, users.object_id":                                               "a user with that object id exists in the tenant",
+	"users.tenant_id, users.upn_key":                                                 "a user with that principal name exists in the tenant",
+	"groups.tenant_id, groups.object_id":                                             "a group with that object id exists in the tenant",
+	"resource_groups.tenant_id, resource_groups.name_key":                            "a resource group with that name exists in the tenant",
+	"deleted_objects.tenant_id, deleted_objects.object_id":                           "a deleted object with that id exists in the tenant",
+	"permission_grants.tenant_id, permission_grants.grant_id":                        "a permission grant with that id exists in the tenant",
+	"directory_role_assignments.tenant_id, directory_role_assignments.assignment_id": "a role assignment with that id exists in the tenant",
+
+	"directory_links.tenant_id, directory_links.relation, directory_links.object_id, directory_links.target_id":                                              "the object has that owner or member already",
+	"permission_grants.tenant_id, permission_grants.client_id, permission_grants.resource_id, permission_grants.user_id":                                     "the client has a grant on that resource already",
+	"directory_role_assignments.tenant_id, directory_role_assignments.principal_id, directory_role_assignments.role_id, directory_role_assignments.scope_id": "the principal holds that role at that scope already",
+	"azure_role_assignments.tenant_id, azure_role_assignments.scope_key, azure_role_assignments.assignment_id":                                               "a role assignment with that id exists at that scope",
+	"azure_role_assignments.tenant_id, azure_role_assignments.principal_id, azure_role_assignments.scope_key, azure_role_assignments.role_id":                "the principal holds that role at that scope already",
 
 	"signing_keys.key_id": "a signing key with that id exists",
 	"signing_keys.state":  "another signing key is active",

@@ -295,7 +295,7 @@ func TestOldRowsLoad(t *testing.T) {
 	}
 	err = db.View(ctx, func(tx manage.Tx) error {
 		tenant, err1 := tx.TenantByName("CONTOSO")
-		app, err2 := tx.ApplicationByName(one, "orders")
+		apps, err2 := tx.ApplicationsNamed(one, "orders")
 		principals, err3 := tx.Principals(one)
 		identities, err4 := tx.IdentitiesNamed(one, "orders-id")
 		host, err5 := tx.HostByName(one, "vm")
@@ -304,6 +304,7 @@ func TestOldRowsLoad(t *testing.T) {
 		if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
 			return err
 		}
+		app := apps[0]
 		if tenant.Domains[1] != "b.contoso.example" || app.AppRoles[0].Value != "Read" || len(app.IdentifierURIs) != 1 || len(principals) != 2 ||
 			principals[0].Names[0] != "api://orders" || identities[0].Kind != directory.UserAssigned || host.Identities[0] != identities[0].PrincipalID ||
 			credentials[0].Subject != "subject" || !grants[0].Created.Equal(time.UnixMicro(1795309323456789)) {

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -32,10 +33,19 @@ type Grant struct {
 	// Federated marks a managed identity's token that was itself obtained
 	// through a federated credential; such a token is never accepted as one.
 	Federated bool
-	ID        string // uti
-	Issued    time.Time
-	Expires   time.Time
+	// User marks a token that acts for a user: Principal is the user then.
+	User    *User
+	Scopes  []string
+	ID      string // uti
+	Issued  time.Time
+	Expires time.Time
 }
+
+// User is what a delegated token says of its user.
+type User struct{ Name, UPN string }
+
+// noProof is the value of appidacr and azpacr for public clients.
+const noProof = "0"
 
 // proofOfKey is the value of appidacr and azpacr for every client that proves
 // itself with a signature: a certificate or an assertion.
@@ -81,16 +91,22 @@ func (g *Grant) AppendClaims(b []byte) []byte {
 	b = appendTime(b, "iat", g.Issued)
 	b = appendTime(b, "nbf", g.Issued)
 	b = appendTime(b, "exp", g.Expires)
-	client := g.Client.String()
+	client, proof, kind := g.Client.String(), proofOfKey, "app"
+	if g.User != nil {
+		proof, kind = noProof, "user"
+	}
 	if g.Version == directory.V1 {
 		b = appendMember(b, "appid", client)
-		b = appendMember(b, "appidacr", proofOfKey)
+		b = appendMember(b, "appidacr", proof)
 		b = appendMember(b, "idp", g.Issuer)
 	} else {
 		b = appendMember(b, "azp", client)
-		b = appendMember(b, "azpacr", proofOfKey)
+		b = appendMember(b, "azpacr", proof)
 	}
-	b = appendMember(b, "idtyp", "app")
+	b = appendMember(b, "idtyp", kind)
+	if g.User != nil {
+		b = appendMember(b, "name", g.User.Name)
+	}
 	principal := g.Principal.String()
 	b = appendMember(b, "oid", principal)
 	if len(g.Roles) > 0 {
@@ -103,8 +119,14 @@ func (g *Grant) AppendClaims(b []byte) []byte {
 		}
 		b = append(b, ']')
 	}
+	if g.User != nil {
+		b = appendMember(b, "scp", strings.Join(g.Scopes, " "))
+	}
 	b = appendMember(b, "sub", principal)
 	b = appendMember(b, "tid", g.Tenant.String())
+	if g.User != nil {
+		b = appendMember(b, "upn", g.User.UPN)
+	}
 	b = appendMember(b, "uti", g.ID)
 	if g.Version == directory.V1 {
 		b = appendMember(b, "ver", "1.0")

@@ -225,15 +225,15 @@ func testApplications(t *testing.T, db *store.DB) {
 	equal(t, list(directory.NewTenantID()), []directory.Application{})
 	for _, read := range []func(tx manage.Tx) (*directory.Application, error){
 		func(tx manage.Tx) (*directory.Application, error) { return tx.Application(one, a.ID) },
-		func(tx manage.Tx) (*directory.Application, error) { return tx.ApplicationByName(one, "b") },
+		func(tx manage.Tx) (*directory.Application, error) { return named(tx, one, "b") },
 		func(tx manage.Tx) (*directory.Application, error) { return tx.ApplicationByClientID(a.ClientID) },
 	} {
 		equal(t, get(t, db, read), a)
 	}
 	for _, read := range []func(tx manage.Tx) (*directory.Application, error){
 		func(tx manage.Tx) (*directory.Application, error) { return tx.Application(two, a.ID) },
-		func(tx manage.Tx) (*directory.Application, error) { return tx.ApplicationByName(two, "a") },
-		func(tx manage.Tx) (*directory.Application, error) { return tx.ApplicationByName(one, "B") },
+		func(tx manage.Tx) (*directory.Application, error) { return named(tx, two, "a") },
+		func(tx manage.Tx) (*directory.Application, error) { return named(tx, one, "B") },
 		func(tx manage.Tx) (*directory.Application, error) {
 			return tx.ApplicationByClientID(directory.NewClientID())
 		},
@@ -508,7 +508,6 @@ func testUniqueKeys(t *testing.T, db *store.DB) {
 		{"an application with that object id", application(one, func(n *directory.Application) { n.ID = app.ID })},
 		{"the client id is in use", application(two, func(n *directory.Application) { n.ClientID = app.ClientID })},
 		{"the client id is in use", application(two, func(n *directory.Application) { n.ClientID = m.ClientID })},
-		{"an application with that name", application(one, func(n *directory.Application) { n.Name = "app" })},
 		{"an application with that identifier URI", application(one, func(n *directory.Application) { n.IdentifierURIs = app.IdentifierURIs[1:] })},
 		{"two app roles with that id", application(one, func(n *directory.Application) { n.AppRoles[0].ID = n.AppRoles[1].ID })},
 		{"a service principal with that object id", principal(one, func(n *directory.ServicePrincipal) { n.ID = p.ID })},
@@ -1048,4 +1047,13 @@ func testKeysRace(t *testing.T, db *store.DB) {
 	if won.Load() != 1 || active != 1 {
 		t.Errorf("%d hand-overs won and %d keys are active, want 1 and 1", won.Load(), active)
 	}
+}
+
+// named is the only application of a name.
+func named(tx manage.Tx, t directory.TenantID, name string) (*directory.Application, error) {
+	same, err := tx.ApplicationsNamed(t, name)
+	if err != nil || len(same) != 1 {
+		return nil, errors.Join(err, directory.ErrNotFound)
+	}
+	return &same[0], nil
 }

@@ -110,6 +110,9 @@ func TestUnverified(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		fmt.Fprintf(&log, verb+verb, u, *u)
 	}
+	if want := fmt.Sprintf("unverified token %x", u.hash[:4]); fmt.Sprint(u) != want {
+		t.Errorf("prints as %q, want %q", fmt.Sprint(u), want)
+	}
 	for _, part := range strings.Split(raw, ".") {
 		if strings.Contains(log.String(), part[:20]) {
 			t.Errorf("printing shows the token: %s", log.String())
@@ -168,6 +171,8 @@ func TestBounds(t *testing.T) {
 		{"J9 60 KiB of dots", strings.Repeat(".", 60<<10), Malformed},
 		{"J9 16 KiB of dots", strings.Repeat(".", 16<<10), Malformed},
 		{"one byte too long", long, Malformed},
+		{"a header one byte too long", sign("RS256", rsaKey(), rs256Header+strings.Repeat(" ", MaxHeader+1-len(rs256Header)), goodClaims()), Malformed},
+		{"the longest header", sign("RS256", rsaKey(), rs256Header+strings.Repeat(" ", MaxHeader-len(rs256Header)), goodClaims()), 0},
 		{"a header too long", sign("RS256", rsaKey(), `{"alg":"RS256","x":"`+strings.Repeat("x", MaxHeader)+`"}`, goodClaims()), Malformed},
 		{"JSON serialisation", `{"payload":"` + payload + `","protected":"` + header + `","signature":"` + signature + `"}`, Unsupported},
 		{"white space around", " " + good, Malformed},
@@ -450,9 +455,18 @@ func TestAlgorithmBinding(t *testing.T) {
 	}
 	t.Run("the zero expectation", func(t *testing.T) {
 		u := must(Parse(goodToken()))
-		for _, want := range []Expectation{{}, {Keys: rsaKeys(), Skew: time.Hour, MaxLife: time.Hour}, {Algorithms: []string{"RS256"}, MaxLife: time.Hour}} {
-			if claims, err := NewVerifier(0).Verify(u, want, noon); err == nil || claims != nil {
-				t.Errorf("%+v accepts", want)
+		for _, tc := range []struct {
+			want Expectation
+			got  Fault
+		}{
+			{Expectation{}, Unsupported},
+			{Expectation{Keys: rsaKeys(), Skew: time.Hour, MaxLife: time.Hour}, Unsupported},
+			{Expectation{Algorithms: []string{"RS256"}, MaxLife: time.Hour}, UnknownKey},
+		} {
+			claims, err := NewVerifier(0).Verify(u, tc.want, noon)
+			wantFault(t, err, tc.got)
+			if claims != nil {
+				t.Errorf("%+v accepts", tc.want)
 			}
 		}
 	})
@@ -533,6 +547,17 @@ func TestECDSAForms(t *testing.T) {
 		})
 	}
 
+	t.Run("an algorithm or a key that does not exist", func(t *testing.T) {
+		for _, key := range []*usableKey{
+			{algorithm: "none", public: ecKey().Public()}, {algorithm: "HS256", public: ecKey().Public()},
+			{algorithm: "", public: ecKey().Public()}, {algorithm: "ES256"}, {algorithm: "RS256"},
+		} {
+			if key.made(signature, raw[:cut-1]) {
+				t.Errorf("a key %T for %q made the signature", key.public, key.algorithm)
+			}
+		}
+	})
+
 	// J22: (r, n−s) is a second good signature; it must be a second token.
 	t.Run("the mirrored signature is another token", func(t *testing.T) {
 		v := NewVerifier(100)
@@ -587,6 +612,8 @@ func TestClaimTypes(t *testing.T) {
 		{"scope a mixed array", "scp", `["a",1]`, BadClaims},
 		{"version a string", "ver", `"2.0"`, 0},
 		{"version a number (Okta)", "ver", `1`, 0},
+		{"version zero", "ver", `0`, 0},
+		{"version nine", "ver", `9`, 0},
 		{"version an object", "ver", `{}`, BadClaims},
 		{"roles an array", "roles", `["a"]`, 0},
 		{"roles of another shape", "roles", `{"a":1}`, 0},
@@ -857,6 +884,53 @@ func TestPanicIsRefusal(t *testing.T) {
 	wantFault(t, err, Malformed)
 	if !strings.Contains(err.Error(), "failed") {
 		t.Errorf("no panic happened: %v", err)
+	}
+}
+
+// Parse has refused a token without issuer, but what it lets through is no reason
+// for the reader of claims to keep its promise less.
+func TestClaimsWithoutIssuer(t *testing.T) {
+	for name, iss := range map[string][]member{"absent": nil, "empty": {{name: "iss", raw: `""`}}} {
+		u := must(Parse(goodToken()))
+		u.members = append(iss, u.members[1:]...)
+		claims, err := NewVerifier(0).Verify(u, expecting(rsaKeys()), noon)
+		if claims != nil {
+			t.Errorf("%s: got claims", name)
+		}
+		wantFault(t, err, BadClaims)
+	}
+}
+
+// A refusal says which part is wrong, and the first thing that is.
+func TestRefusalsSayWhatIsWrong(t *testing.T) {
+	header, payload := encode([]byte(rs256Header)), encode([]byte(goodClaims()))
+	for _, tc := range []struct {
+		name  string
+		raw   string
+		wants []string // algorithms
+		says  string
+	}{
+		{"a header too long", sign("RS256", rsaKey(), rs256Header+strings.Repeat(" ", MaxHeader), goodClaims()), nil, "header longer than 4096 bytes"},
+		{"the header is no base64url", "=." + payload + ".AAAA", nil, "header: not base64url"},
+		{"no header", "." + payload + ".AAAA", nil, "header: empty"},
+		{"the payload is no base64url", header + ".=.AAAA", nil, "payload: not base64url"},
+		{"no payload", header + "..AAAA", nil, "payload: empty"},
+		{"the signature is no base64url", header + "." + payload + ".=", nil, "signature: not base64url"},
+		{"no signature", header + "." + payload + ".", nil, "signature: empty"},
+		{"alg is a number", sign("RS256", rsaKey(), `{"alg":256}`, goodClaims()), nil, "header member alg is not a name"},
+		{"alg is empty", sign("RS256", rsaKey(), `{"alg":""}`, goodClaims()), nil, "header member alg is not a name"},
+		{"no alg", sign("RS256", rsaKey(), `{}`, goodClaims()), nil, "header has no alg"},
+		{"two audiences", sign("RS256", rsaKey(), rs256Header, withClaim("aud", `["a","b"]`)), []string{"RS256"}, "claim aud is not one string or an array of one string"},
+		{"no audience", sign("RS256", rsaKey(), rs256Header, withClaim("aud", "")), []string{"RS256"}, "claim aud is absent or empty"},
+		{"another algorithm", goodToken(), []string{"PS256", "ES256"}, "algorithm is not one of PS256, ES256"},
+		{"no algorithm is expected", goodToken(), nil, "no algorithm is accepted here"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := verify(tc.raw, Expectation{Keys: rsaKeys(), Algorithms: tc.wants, MaxLife: time.Hour})
+			if faultOf(t, err) == 0 || err.(*Error).Detail != tc.says {
+				t.Errorf("got %v, want %q", err, tc.says)
+			}
+		})
 	}
 }
 

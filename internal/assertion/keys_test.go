@@ -109,6 +109,9 @@ func TestKeyValidate(t *testing.T) {
 			}
 		})
 	}
+	if err := (Key{ID: strings.Repeat("k", 256), Algorithm: "RS256", Public: rsaKey().Public()}).Validate(); err != nil {
+		t.Errorf("a key ID of 256 bytes: %v", err)
+	}
 	if (Key{ID: strings.Repeat("k", 257), Algorithm: "RS256", Public: rsaKey().Public()}).Validate() == nil {
 		t.Error("a key ID of 257 bytes is accepted")
 	}
@@ -126,6 +129,8 @@ func TestSoundKeysAreNotROCA(t *testing.T) {
 func TestKeyIDs(t *testing.T) {
 	mine, other := rsaKey().Public(), otherRSA().Public()
 	withKid, without := goodToken(), sign("RS256", rsaKey(), `{"alg":"RS256"}`, goodClaims())
+	curve := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)).Public()
+	byEC := sign("ES256", ecKey(), `{"alg":"ES256","kid":"key-1"}`, goodClaims())
 	copyOfMine := &rsa.PublicKey{N: new(big.Int).Set(rsaKey().N), E: rsaKey().E}
 	for _, tc := range []struct {
 		name string
@@ -139,6 +144,8 @@ func TestKeyIDs(t *testing.T) {
 		{"two different keys under the ID", withKid, []Key{{kid, "RS256", mine}, {kid, "RS256", other}}, UnknownKey},
 		{"two different keys, the other for another algorithm", withKid, []Key{{kid, "RS256", mine}, {kid, "ES256", ecKey().Public()}}, UnknownKey},
 		{"the same modulus with another exponent", withKid, []Key{{kid, "RS256", mine}, {kid, "RS256", &rsa.PublicKey{N: rsaKey().N, E: 65539}}}, UnknownKey},
+		{"two different EC keys under the ID", byEC, []Key{{kid, "ES256", ecKey().Public()}, {kid, "ES256", curve}}, UnknownKey},
+		{"the same EC key twice under the ID", byEC, []Key{{kid, "ES256", ecKey().Public()}, {kid, "ES256", ecKey().Public()}}, 0},
 		{"the same key twice under the ID", withKid, []Key{{kid, "RS256", mine}, {kid, "RS256", copyOfMine}}, 0},
 		{"an unusable key under the ID as well", withKid, []Key{{kid, "RS256", rsaNumber(1024, 65537)}, {kid, "RS256", mine}}, 0},
 		{"two different keys under another ID", withKid, []Key{{kid, "RS256", mine}, {"x", "RS256", mine}, {"x", "RS256", other}}, 0},
@@ -213,6 +220,7 @@ func TestParseKeySet(t *testing.T) {
 		{"alg empty", jwkOf(mine, `"kid":"key-1","alg":""`), "", "alg"},
 		{"alg a number", jwkOf(mine, `"kid":"key-1","alg":1`), "", "alg"},
 		{"kid a number", jwkOf(mine, `"kid":1`), "", "kid"},
+		{"the longest kid", jwkOf(mine, `"kid":"`+strings.Repeat("k", 256)+`"`), "RS256", ""},
 		{"kid too long", jwkOf(mine, `"kid":"`+strings.Repeat("k", 257)+`"`), "", "kid"},
 		{"not an object", `"key"`, "", "object"},
 		{"null", `null`, "", "object"},
@@ -227,6 +235,7 @@ func TestParseKeySet(t *testing.T) {
 		{"modulus padded", `{"kty":"RSA","n":"` + n + `=","e":"AQAB"}`, "", "base64url"},
 		{"modulus with a line end", `{"kty":"RSA","n":"` + n + `\n","e":"AQAB"}`, "", "base64url"},
 		{"modulus with a leading zero", `{"kty":"RSA","n":"` + encode(append([]byte{0}, rsaKey().N.Bytes()...)) + `","e":"AQAB"}`, "RS256", ""},
+		{"J18 the largest exponent", jwkOf(&rsa.PublicKey{N: rsaKey().N, E: 1<<31 - 1}, ``), "RS256", ""},
 		{"J18 exponent 1", `{"kty":"RSA","n":"` + n + `","e":"AQ"}`, "", "exponent"},
 		{"J18 exponent 3", `{"kty":"RSA","n":"` + n + `","e":"Aw"}`, "", "exponent"},
 		{"J18 exponent of 40 bits", `{"kty":"RSA","n":"` + n + `","e":"AQAAAAE"}`, "", "exponent"},
@@ -300,7 +309,8 @@ func TestParseKeySetDocument(t *testing.T) {
 		{"a page", `<html></html>`, -1},
 		{"text after", `{"keys":[]}]`, -1},
 		{"not UTF-8", "{\"keys\":[],\"x\":\"\xff\"}", -1},
-		{"too long", `{"keys":[` + good + `]}` + strings.Repeat(" ", MaxKeySet), -1},
+		{"the longest", `{"keys":[` + good + `]}` + strings.Repeat(" ", MaxKeySet-len(`{"keys":[]}`+good)), 1},
+		{"one byte too long", `{"keys":[` + good + `]}` + strings.Repeat(" ", MaxKeySet+1-len(`{"keys":[]}`+good)), -1},
 		{"too deep", `{"keys":[],"x":` + strings.Repeat("[", 10) + strings.Repeat("]", 10) + `}`, -1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -167,10 +168,40 @@ func TestMemoryPrefersExpired(t *testing.T) {
 	later := noon.Add(10 * time.Minute)
 	m.add(token(10), key, later.Add(time.Hour), later) // in place of 2, which expired
 	m.add(token(11), key, later.Add(time.Hour), later) // in place of 0, the oldest
-	for i, want := range map[byte]bool{0: false, 1: true, 2: false, 3: true, 10: true, 11: true} {
-		if got := m.has(token(i), key); got != want {
-			t.Errorf("token %d remembered: %v, want %v", i, got, want)
+	remembered := func(want ...byte) {
+		t.Helper()
+		for i := range byte(13) {
+			if got := m.has(token(i), key); got != slices.Contains(want, i) {
+				t.Errorf("token %d remembered: %v, want %v", i, got, want)
+			}
 		}
+	}
+	remembered(1, 3, 10, 11)
+	m.add(token(12), key, later.Add(time.Hour), later) // in place of 1, the next
+	remembered(3, 10, 11, 12)
+}
+
+// At the very second of its expiry a token is still good, so its place is not free.
+func TestMemoryKeepsWhatIsStillGood(t *testing.T) {
+	m := newMemory(2)
+	var key [32]byte
+	first, second, third := [32]byte{1}, [32]byte{2}, [32]byte{3}
+	m.add(first, key, noon.Add(time.Hour), noon)
+	m.add(second, key, noon.Add(time.Minute), noon)
+	m.add(third, key, noon.Add(time.Hour), noon.Add(time.Minute))
+	if m.has(first, key) || !m.has(second, key) || !m.has(third, key) {
+		t.Error("a token that is still good went before an older one")
+	}
+}
+
+// A token whose key was exchanged is remembered by the key that made it last.
+func TestMemoryHoldsOneKeyOfAToken(t *testing.T) {
+	m := newMemory(4)
+	token, old, fresh := [32]byte{1}, [32]byte{2}, [32]byte{3}
+	m.add(token, old, noon.Add(time.Hour), noon)
+	m.add(token, fresh, noon.Add(time.Hour), noon)
+	if m.has(token, old) || !m.has(token, fresh) || m.size() != 1 {
+		t.Errorf("remembered by the old key: %v, by the new one: %v, entries: %d", m.has(token, old), m.has(token, fresh), m.size())
 	}
 }
 

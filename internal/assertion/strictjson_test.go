@@ -1,7 +1,9 @@
 package assertion
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,6 +50,8 @@ func TestParseObject(t *testing.T) {
 		{"nothing", ``, false},
 		{"white space only", ` `, false},
 		{"an array", `[]`, false},
+		{"an object that opens like an array", `["a":1}`, false},
+		{"an object that opens with something else", `x"a":1}`, false},
 		{"a string", `"{}"`, false},
 		{"two objects", `{}{}`, false},
 		{"a letter after", `{}x`, false},
@@ -69,6 +73,9 @@ func TestParseObject(t *testing.T) {
 		{"no comma", `{"a":1 "b":2}`, false},
 		{"no colon", `{"a" 1}`, false},
 		{"two colons", `{"a"::1}`, false},
+		{"an equals sign for a colon", `{"a"=1}`, false},
+		{"a comma for a colon", `{"a",1}`, false},
+		{"a name that opens with another quote", `{'a":1}`, false},
 		{"a bare name", `{a:1}`, false},
 		{"single quotes", `{'a':1}`, false},
 		{"a number as name", `{1:1}`, false},
@@ -77,6 +84,9 @@ func TestParseObject(t *testing.T) {
 		{"nul", `{"a":nul}`, false},
 		{"nulll", `{"a":nulll}`, false},
 		{"NaN", `{"a":NaN}`, false},
+		{"a word as long as null", `{"a":nope}`, false},
+		{"a word as long as true", `{"a":trap}`, false},
+		{"a word as long as false", `{"a":folly}`, false},
 
 		{"zero", `{"a":0}`, true},
 		{"minus zero", `{"a":-0}`, true},
@@ -114,6 +124,7 @@ func TestParseObject(t *testing.T) {
 		{"NUL inside", "{\"a\":\"\x00\"}", false},
 		{"no closing quote", `{"a":"x`, false},
 		{"a bad byte", "{\"a\":\"\xff\"}", false},
+		{"the lowest byte beyond ASCII alone", "{\"a\":\"\x80\"}", false},
 		{"a bad byte in a name", "{\"\xff\":1}", false},
 		{"an overlong slash", "{\"a\":\"\xc0\xaf\"}", false},
 		{"a surrogate in UTF-8", "{\"a\":\"\xed\xa0\x80\"}", false},
@@ -175,5 +186,92 @@ func TestParseObjectMembers(t *testing.T) {
 	clear(data)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("members share memory with the text: %s", diff)
+	}
+}
+
+// The error names the place and what is wrong there, and the first such place.
+func TestParseObjectSaysWhere(t *testing.T) {
+	for text, want := range map[string]string{
+		`[]`:                  "byte 0: not a JSON object",
+		`{"a":1}x`:            "byte 7: more text after the value",
+		`{1:1}`:               "byte 1: expected a name",
+		`{"a" 1}`:             "byte 5: expected a colon",
+		`{"a":1 "b":2}`:       "byte 7: expected a comma or the end",
+		`{"a":[1 2]}`:         "byte 8: expected a comma or the end",
+		`{"a":}`:              "byte 5: not a JSON value",
+		`{"a":nope}`:          "byte 5: not a JSON value",
+		`{"a":nul`:            "byte 5: not a JSON value",
+		`{"a":null`:           "byte 9: expected a comma or the end",
+		`{"a":[nope]}`:        "byte 6: not a JSON value",
+		`{"a":-}`:             "byte 6: bad number",
+		`{"a":1,"a":2}`:       "byte 10: the same name twice",
+		`{"a":{"a":{"a":1}}}`: "byte 10: nested too deeply",
+		`{"a":[[]]}`:          "byte 6: nested too deeply",
+		`{"a":1,"b":1,"c":1}`: "byte 13: too many members",
+		`{"a":"123456789"}`:   "byte 5: string too long",
+		"{\"a\":\"\xff\"}":    "byte 5: not UTF-8",
+		"{\"a\":\"\t\"}":      "byte 5: control character in a string",
+		`{"a":"\x"}`:          "byte 5: bad escape in a string",
+		`{"a":"\u00`:          "byte 5: bad escape in a string",
+		`{"\x":1}`:            "byte 1: bad escape in a string",
+		`{"a":"x`:             "byte 5: string without end",
+	} {
+		_, err := ParseObject([]byte(text), Limits{Depth: 2, Members: 2, String: 8})
+		if wantFault(t, err, Malformed); err.(*Error).Detail != want {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}
+
+// The callers of parseArray give it values that were accepted before. It does not
+// rely on that.
+func TestParseArray(t *testing.T) {
+	for text, want := range map[string]string{
+		` [ 1 , "a" ] `: "",
+		`[]`:            "",
+		`{}`:            "byte 0: not a JSON array",
+		`x1]`:           "byte 0: not a JSON array",
+		`[1 2]`:         "byte 3: expected a comma or the end",
+		`[1`:            "byte 2: expected a comma or the end",
+		`[1]x`:          "byte 3: more text after the value",
+		`[[[]]]`:        "byte 2: nested too deeply",
+	} {
+		got := ""
+		elements, err := parseArray(text, Limits{Depth: 2, String: 8})
+		if err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+		if got == "" && text != `[]` && !slices.Equal(elements, []string{"1", `"a"`}) {
+			t.Errorf("%s: elements %q", text, elements)
+		}
+	}
+	for _, text := range []string{`["a"`, `["a",1]`, `[`, `"a"`, `{}`} {
+		if values, ok := stringArray(text); ok || values != nil {
+			t.Errorf("%s is an array of strings: %q", text, values)
+		}
+	}
+}
+
+// Every escape, and every digit in each of its forms, means what it means to
+// encoding/json.
+func TestEscapes(t *testing.T) {
+	for _, quoted := range []string{
+		`"\"\\\/\b\f\n\r\t"`, `"\u0123\u4567\u89ab\ucdef\uABCD\uEFef"`, `"\u00aa\u00AA\u00ff\u00FF\u0099"`, `"\ud83d\ude00"`, `"\\\\"`, `"plain"`, `""`,
+	} {
+		var want string
+		if err := json.Unmarshal([]byte(quoted), &want); err != nil {
+			t.Fatal(err)
+		}
+		members, err := ParseObject([]byte("{"+quoted+":"+quoted+"}"), Limits{8, 8, 80})
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, ok := unquote(string(members[0].Value))
+		if members[0].Name != want || value != want || !ok {
+			t.Errorf("%s reads as name %q and value %q, want %q", quoted, members[0].Name, value, want)
+		}
 	}
 }

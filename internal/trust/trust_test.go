@@ -86,6 +86,11 @@ func TestDecide(t *testing.T) {
 			f.Client.Credentials[0].Issuer = o.Issuer
 			f.Identity.Tenant = elsewhere
 		}}},
+		{"an issuer of another tenant whose subject is an identity at home", ForeignTenant, []change{func(o *Offer, f *Facts) {
+			o.Issuer = cloud.V2IssuerOf(elsewhere)
+			f.Client.Credentials[0].Issuer = o.Issuer
+		}}},
+		{"an issuer at home whose subject is an identity of another tenant", ForeignTenant, []change{func(_ *Offer, f *Facts) { f.Identity.Tenant = elsewhere }}},
 		{"an identity of another cloud", ForeignCloud, []change{func(o *Offer, f *Facts) {
 			o.Issuer, o.Audience = directory.USGov().V2IssuerOf(home), directory.USGov().ExchangeURI
 			f.Client.Credentials[0].Issuer, f.Client.Credentials[0].Audience = o.Issuer, o.Audience
@@ -186,6 +191,71 @@ func TestSelectNeedsACredentialForTheIssuer(t *testing.T) {
 			t.Errorf("%s: %q, want %q", issuer, got, want)
 		}
 	}
+
+	only := func(c ...directory.FederatedCredential) Facts {
+		return Facts{Cloud: cloud, Client: &directory.Client{Tenant: home, Credentials: c}}
+	}
+	external, alias := "https://issuer.example", "https://login.windows.net/"+home.String()+"/v2.0"
+	for _, tt := range []struct {
+		name, issuer string
+		facts        Facts
+		want         Reason
+	}{
+		{"no credentials", external, only(), NoCredentials},
+		{"no credentials, an own issuer", cloud.V2IssuerOf(home), only(), NoCredentials},
+		{"an own issuer passes by any credential", cloud.V2IssuerOf(home), only(credential("ext", external, "x", "y")), ""},
+		{"so does its v1.0 form", cloud.V1IssuerOf(home), only(credential("ext", external, "x", "y")), ""},
+		{"an alias never passes, even when a credential names it (F9)", alias, only(credential("alias", alias, "x", "y")), IssuerMismatch},
+	} {
+		if got := Select(tt.issuer, tt.facts).Reason; got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestForeignCloud(t *testing.T) {
+	for issuer, want := range map[string]bool{
+		directory.USGov().V2IssuerOf(home): true,
+		directory.China().V1IssuerOf(home): true,
+		cloud.V2IssuerOf(home):             false,
+		// The US Government cloud has the same one.
+		cloud.V1IssuerOf(home):                                 false,
+		"https://login.windows.net/" + home.String() + "/v2.0": false,
+		"https://issuer.example":                               false,
+	} {
+		if got := foreignCloud(issuer, cloud); got != want {
+			t.Errorf("%s: %v, want %v", issuer, got, want)
+		}
+	}
+}
+
+// TestClosest: of several credentials the one that agrees in most is shown, and
+// of equals the first.
+func TestClosest(t *testing.T) {
+	o := offered()
+	far := credential("far", "https://a.example", "a", "b")
+	near := credential("near", o.Issuer, "a", "b")
+	nearer := credential("nearer", o.Issuer, o.Subject+"/", "b")
+	nearest := credential("nearest", o.Issuer, o.Subject, "b")
+	for _, tt := range []struct {
+		name  string
+		creds []directory.FederatedCredential
+		want  string
+	}{
+		{"one field beats none", []directory.FederatedCredential{far, near}, "near"},
+		{"a field that nearly agrees beats one that does not", []directory.FederatedCredential{near, nearer, far}, "nearer"},
+		{"a field that agrees beats one that nearly does", []directory.FederatedCredential{nearest, nearer, near}, "nearest"},
+		{"whatever the order", []directory.FederatedCredential{nearer, far, nearest}, "nearest"},
+		{"the first of equals", []directory.FederatedCredential{near, credential("twin", o.Issuer, "a", "b")}, "near"},
+		{"one that agrees in nothing, when there is no other", []directory.FederatedCredential{far}, "far"},
+	} {
+		if got := closest(o, tt.creds); got == nil || got.Name != tt.want {
+			t.Errorf("%s: got %+v, want %s", tt.name, got, tt.want)
+		}
+	}
+	if got := closest(o, nil); got != nil {
+		t.Errorf("the closest of none is %+v", got)
+	}
 }
 
 func TestChooseIdentity(t *testing.T) {
@@ -193,6 +263,9 @@ func TestChooseIdentity(t *testing.T) {
 	second := msi()
 	second.PrincipalID, second.ClientID, second.Name = directory.NewObjectID(), directory.NewClientID(), "second"
 	second.ResourceID = "/subscriptions/s/resourcegroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/second"
+	third := msi()
+	third.PrincipalID, third.ClientID, third.Name = directory.NewObjectID(), directory.NewClientID(), "third"
+	third.ResourceID = strings.Replace(second.ResourceID, "second", "zecond", 1)
 	system := &directory.ManagedIdentity{Kind: directory.SystemAssigned, PrincipalID: directory.NewObjectID(), ClientID: directory.NewClientID(), ResourceID: "/host"}
 	off := msi()
 	off.Disabled = true
@@ -212,10 +285,14 @@ func TestChooseIdentity(t *testing.T) {
 		{"the system-assigned is the default beside others", list(user, second, system), Selector{}, true, system, ""},
 		{"by client id", list(user, second), Selector{ClientID: second.ClientID}, false, second, ""},
 		{"by object id", list(user, second), Selector{ObjectID: user.PrincipalID}, false, user, ""},
+		{"by object id, not the first", list(user, second), Selector{ObjectID: second.PrincipalID}, false, second, ""},
 		{"by resource id in another case", list(user, second), Selector{ResourceID: strings.ToUpper(second.ResourceID)}, false, second, ""},
+		{"by a resource id of the same length as another's", list(second, third), Selector{ResourceID: third.ResourceID}, false, third, ""},
+		{"a resource id of the same length as an assigned one's", list(second), Selector{ResourceID: third.ResourceID}, false, nil, IdentityNotAssigned},
 		{"the host's resource id does not name its system identity", list(system), Selector{ResourceID: "/host"}, false, nil, IdentityNotAssigned},
 		{"one that is not assigned", list(user), Selector{ClientID: second.ClientID}, true, nil, IdentityNotAssigned},
 		{"a disabled one", list(off), Selector{ClientID: off.ClientID}, true, off, IdentityDisabled},
+		{"the only one, disabled, none named", list(off), Selector{}, true, off, IdentityDisabled},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -224,6 +301,29 @@ func TestChooseIdentity(t *testing.T) {
 				t.Errorf("picked %v, reason %q; want %v, %q", got, reason, tt.picks, tt.reason)
 			}
 		})
+	}
+}
+
+// TestResourceIDsFold: the case of ASCII letters is folded, and nothing else is.
+func TestResourceIDsFold(t *testing.T) {
+	const upper, lower = "/AMNZ09[`{@\u00c4", "/amnz09[`{@\u00c4"
+	for _, tt := range []struct {
+		a, b string
+		same bool
+	}{
+		{upper, lower, true},
+		{lower, lower, true},
+		{"", "", true},
+		{upper, lower + "/", false},
+		{"a", "b", false},
+		{"[", "{", false}, // as far apart as Z and z
+		{"@", "`", false}, // as far apart as A and a
+		{"\u00c4", "\u00e4", false},
+		{"k", "\u212a", false}, // the Kelvin sign folds to k in Unicode
+	} {
+		if equalFoldASCII(tt.a, tt.b) != tt.same || equalFoldASCII(tt.b, tt.a) != tt.same {
+			t.Errorf("%q and %q: want the same %v", tt.a, tt.b, tt.same)
+		}
 	}
 }
 

@@ -3,7 +3,7 @@ GO ?= go
 BIN := bin/avouch
 SOURCES := $(shell find . -name '*.go' -not -path './interop/*' -not -path './bench/*') go.mod go.sum
 
-.PHONY: build demo test unit race lint interop faults fuzz bench clean
+.PHONY: build demo test unit race lint mutation interop interop-az faults fuzz bench clean
 
 build: $(BIN)
 
@@ -13,9 +13,9 @@ $(BIN): $(SOURCES)
 demo: build
 	$(BIN) demo
 
-# Everything: static checks, unit tests under the race detector, black-box and
-# fault tests of the built program, and the real SDKs.
-test: lint race faults interop
+# Everything: static checks, unit tests under the race detector, mutants of the
+# verifier, black-box and fault tests of the built program, and the real SDKs.
+test: lint race mutation faults interop
 
 unit:
 	$(GO) test ./...
@@ -26,6 +26,11 @@ race:
 lint:
 	sh scripts/lint.sh
 
+# Each check of the verifier and of the trust decision, broken in turn: their own
+# tests must notice.
+mutation:
+	$(GO) test -count=1 -tags mutation ./mutation/...
+
 # Kills and full disks, against the built program.
 faults: build
 	AVOUCH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -tags faults ./faults/...
@@ -34,6 +39,11 @@ faults: build
 interop: build
 	sh interop/setup.sh
 	cd interop && AVOUCH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 ./...
+
+# The unmodified az command, which takes 700 MB and some minutes to install.
+interop-az: build
+	sh interop/az/setup.sh
+	cd interop && AVOUCH_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -tags az -run TestAzureCLI ./...
 
 # Each fuzz target for a short while; FUZZTIME=10m for longer.
 fuzz:

@@ -132,11 +132,23 @@ func (l *limitListener) leave(source netip.Addr) {
 	}
 }
 
+// addrOf is the source that a connection counts for: an IPv4 address, or the /64
+// that an IPv6 address lies in, since whoever has one address there has all of
+// them.
 func addrOf(conn net.Conn) netip.Addr {
-	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		return tcp.AddrPort().Addr().Unmap()
+	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
 	}
-	return netip.Addr{}
+	addr := tcp.AddrPort().Addr().Unmap()
+	if addr.Is4() || addr.IsLoopback() {
+		return addr
+	}
+	prefix, err := addr.WithZone("").Prefix(64)
+	if err != nil {
+		return addr
+	}
+	return prefix.Addr()
 }
 
 type limitedConn struct {

@@ -48,6 +48,9 @@ func azureRoleName(id directory.ObjectID) string {
 }
 
 // around is what nearly every built-in role may do beside its purpose.
+// AzureOwner is the id of the role Owner.
+var AzureOwner = directory.MustObjectID("8e3af657-a8ff-443c-a75c-2fe8c4bcb635")
+
 var around = []string{
 	"Microsoft.Authorization/*/read",
 	"Microsoft.Insights/alertRules/*",
@@ -257,7 +260,7 @@ var azureRoles = []AzureRole{
 		Actions:     []string{"*/read", "Microsoft.Authorization/*", "Microsoft.Support/*"},
 	},
 	{
-		ID:          directory.MustObjectID("8e3af657-a8ff-443c-a75c-2fe8c4bcb635"),
+		ID:          AzureOwner,
 		Name:        "Owner",
 		Description: "Manages all resources, and who else may.",
 		Actions:     []string{"*"},

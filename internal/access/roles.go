@@ -45,7 +45,7 @@ func Allowed(role directory.ObjectID, action string) bool {
 	switch {
 	case definition == nil || !strings.HasPrefix(action, namespace):
 		return false
-	case role == globalAdministrator:
+	case role == GlobalAdministrator:
 		return true
 	}
 	return definition.allows(action) || findRole(directoryReaders).allows(action)
@@ -83,7 +83,7 @@ func rolesAllowing(action string) []string {
 	var names []string
 	for i := range roles {
 		r := &roles[i]
-		if r.TemplateID == globalAdministrator || r.allows(action) || creates(action) && r.allows(action+"AsOwner") {
+		if r.TemplateID == GlobalAdministrator || r.allows(action) || creates(action) && r.allows(action+"AsOwner") {
 			names = append(names, r.Name)
 		}
 	}
@@ -108,7 +108,9 @@ func roleName(id directory.ObjectID) string {
 const namespace = "microsoft.directory/"
 
 var (
-	globalAdministrator = directory.MustObjectID("62e90394-69f5-4237-9190-012177145e10")
+	// GlobalAdministrator is the template id of the role that may do everything in
+	// the directory.
+	GlobalAdministrator = directory.MustObjectID("62e90394-69f5-4237-9190-012177145e10")
 	directoryReaders    = directory.MustObjectID("88d8e3e3-8f55-4a1e-953a-9b9898b8876b")
 )
 
@@ -296,7 +298,7 @@ var roles = []Role{
 		),
 	},
 	{
-		TemplateID:  globalAdministrator,
+		TemplateID:  GlobalAdministrator,
 		Name:        "Global Administrator",
 		Description: "Does everything in the directory.",
 		// For those who read the definition; Allowed does not ask it.

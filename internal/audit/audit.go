@@ -94,6 +94,9 @@ type Target struct {
 	Kind string `json:"kind"` // "application", "federatedIdentityCredential", …
 	ID   string `json:"id,omitempty"`
 	Name string `json:"name,omitempty"` // as people write it: contoso/orders/by-hand
+	// Parent is the id of the object that the target is a part of, such as a
+	// credential's application.
+	Parent string `json:"parentId,omitempty"`
 }
 
 // Change is the record of one change to the directory, written in the
@@ -120,7 +123,16 @@ type Query struct {
 	Client  string // client id or name
 	Outcome Outcome
 	Since   time.Time
-	Limit   int // 0 means 100; at most 1000
+	Before  time.Time // only what was recorded before this moment
+	Behind  Place     // go on behind this record; needs Tenant
+	Limit   int       // 0 means 100; at most 1000
+}
+
+// Place is a record in the order of reading, the newest first.
+type Place struct {
+	Time     time.Time `json:"t,omitzero"`
+	ID       string    `json:"i,omitempty"` // of a sign-in
+	Sequence int64     `json:"s,omitempty"` // of a change
 }
 
 // Clip shortens a value offered by a caller to 1 KiB, so that no record grows

@@ -60,6 +60,46 @@ type Tenant struct {
 	Applications       List[Application]      // applications registered in this tenant
 	ServicePrincipals  List[ServicePrincipal] // servicePrincipals: applications of other tenants provisioned in this one
 	AppRoleAssignments List[Assignment]       // appRoleAssignments: who holds which app role
+
+	Users                    List[User]                    // users: people
+	Groups                   List[Group]                   // groups: users, service principals and groups together
+	DirectoryRoleAssignments List[DirectoryRoleAssignment] // directoryRoleAssignments: who administers the directory
+	RoleAssignments          List[RoleAssignment]          // roleAssignments: who may do what with resources
+}
+
+// User is a person.
+type User struct {
+	Node
+	UPN      string                    // userPrincipalName, required: unique in the tenant, without regard to case
+	Name     Value[string]             // displayName: the principal name when the user is made without one
+	ID       Value[directory.ObjectID] // id: made at random when absent; never changes
+	Disabled Value[bool]               // disabled: its tokens are worth nothing
+}
+
+// Group is a group of users, service principals and groups.
+type Group struct {
+	Node
+	Name           string                    // name, required: unique in the file
+	ID             Value[directory.ObjectID] // id: made at random when absent; never changes
+	RoleAssignable Value[bool]               // roleAssignable: may hold directory roles; never changes
+	Members        List[string]              // members: principals, as in directoryRoleAssignments
+}
+
+// DirectoryRoleAssignment gives a directory role to a principal.
+type DirectoryRoleAssignment struct {
+	Node
+	Principal   string        // principal, required: user:NAME@DOMAIN, group:NAME, or as in appRoleAssignments
+	Role        string        // role, required: the name of a built-in directory role, such as Global Administrator
+	Application Value[string] // application: over this application of the tenant only
+}
+
+// RoleAssignment gives a role on resources to a principal.
+type RoleAssignment struct {
+	Node
+	Principal     string        // principal, required: as in directoryRoleAssignments
+	Role          string        // role, required: the name of a built-in role, such as Storage Blob Data Reader
+	Scope         Value[string] // scope: a resource id; the tenant's subscription when absent
+	ResourceGroup Value[string] // resourceGroup: a group of the tenant's subscription, instead of scope
 }
 
 // Identity is a user-assigned managed identity.
@@ -97,6 +137,7 @@ type Application struct {
 	Disabled           Value[bool]                   // disabled: gets no tokens anywhere
 	AssignmentRequired Value[bool]                   // assignmentRequired: in its own tenant, callers without an app role get no token for it
 	AppRoles           List[AppRole]                 // appRoles: rights that it offers to callers
+	Owners             List[string]                  // owners: principals who may change it, as in directoryRoleAssignments
 
 	FederatedIdentityCredentials List[Credential] // federatedIdentityCredentials: whom it trusts to speak for it
 }
@@ -135,7 +176,7 @@ type ServicePrincipal struct {
 type Assignment struct {
 	Node
 	Principal string // principal, required: application, tenant/application, managed identity, or host:NAME
-	Resource  string // resource, required: likewise
+	Resource  string // resource, required: likewise, or Microsoft Graph
 	Role      string // role, required: the value of the app role
 }
 

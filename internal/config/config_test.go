@@ -74,7 +74,7 @@ func TestRefusals(t *testing.T) {
 		{"not UTF-8", "tenants:\n- name: \xff", "f.yaml:2:9: is not UTF-8 text from here on; save the file as UTF-8"},
 		{"misspelt key", "tenants: [{name: a, domain: [x]}]", "f.yaml:1:21: tenants[0].domain: is not a known key. Did you mean domains?"},
 		{"key in other case", "tenants: [{name: a, managedidentities: []}]", "f.yaml:1:21: tenants[0].managedidentities: is not a known key. Did you mean managedIdentities?"},
-		{"strange key", "tenants: [{name: a, applications: [{name: b, clientSecretsAreNotStored: x}]}]", "f.yaml:1:46: tenants[0].applications[0].clientSecretsAreNotStored: is not a known key. Known keys are name, id, clientId, signInAudience, identifierUris, requestedAccessTokenVersion, disabled, assignmentRequired, appRoles, federatedIdentityCredentials."},
+		{"strange key", "tenants: [{name: a, applications: [{name: b, clientSecretsAreNotStored: x}]}]", "f.yaml:1:46: tenants[0].applications[0].clientSecretsAreNotStored: is not a known key. Known keys are name, id, clientId, signInAudience, identifierUris, requestedAccessTokenVersion, disabled, assignmentRequired, appRoles, owners, federatedIdentityCredentials."},
 		{"escape in a key", "tenants: []\n\"\\e[2J\": 1", `f.yaml:2:1: \x1b[2J: is not a known key. Known keys are tenants.`},
 		{"duplicate key", "tenants: []\ntenants: []", "f.yaml:2:1: tenants: stands twice; first in line 1. Keep one of them."},
 		{"anchor", "tenants: &x []", "f.yaml:1:10: tenants: has an anchor (&x); anchors are not supported, remove it"},
@@ -107,7 +107,7 @@ func TestRefusals(t *testing.T) {
 		{"no audience in the list", fic("name: abc, issuer: i, subject: s, audiences: []"), "f.yaml:1:123: tenants[0].applications[0].federatedIdentityCredentials[0].audiences: must list exactly one audience; here are 0. For more, write one credential for each."},
 		{"foreign application without tenant", "tenants: [{name: a, servicePrincipals: [{application: orders}]}]", `f.yaml:1:55: tenants[0].servicePrincipals[0].application: must be written tenant/name, such as contoso/orders, or be a client id; here is "orders"`},
 		{"many at once", "tenants:\n- {name: a, x: 1, hosts: 3}\n- {applications: [{name: b, appRoles: [{value: v}]}]}",
-			"f.yaml:2:13: tenants[0].x: is not a known key. Known keys are name, id, displayName, domains, subscription, managedIdentities, hosts, applications, servicePrincipals, appRoleAssignments.\n" +
+			"f.yaml:2:13: tenants[0].x: is not a known key. Known keys are name, id, displayName, domains, subscription, managedIdentities, hosts, applications, servicePrincipals, appRoleAssignments, users, groups, directoryRoleAssignments, roleAssignments.\n" +
 				"f.yaml:2:26: tenants[0].hosts: must be a list; here is the number 3\n" +
 				"f.yaml:3:3: tenants[1].name: is required\n" +
 				"f.yaml:3:40: tenants[1].applications[0].appRoles[0].displayName: is required"},

@@ -26,7 +26,8 @@ func (d *decoder) directory(n *yaml.Node) *Directory {
 
 func (d *decoder) tenant(n *yaml.Node, path string) (Tenant, bool) {
 	o, ok := d.object(n, path, "name", "id", "displayName", "domains", "subscription",
-		"managedIdentities", "hosts", "applications", "servicePrincipals", "appRoleAssignments")
+		"managedIdentities", "hosts", "applications", "servicePrincipals", "appRoleAssignments",
+		"users", "groups", "directoryRoleAssignments", "roleAssignments")
 	if !ok {
 		return Tenant{}, false
 	}
@@ -42,6 +43,11 @@ func (d *decoder) tenant(n *yaml.Node, path string) (Tenant, bool) {
 		Applications:       sequence(o, "applications", d.application),
 		ServicePrincipals:  sequence(o, "servicePrincipals", d.servicePrincipal),
 		AppRoleAssignments: sequence(o, "appRoleAssignments", d.assignment),
+
+		Users:                    sequence(o, "users", d.user),
+		Groups:                   sequence(o, "groups", d.group),
+		DirectoryRoleAssignments: sequence(o, "directoryRoleAssignments", d.directoryRoleAssignment),
+		RoleAssignments:          sequence(o, "roleAssignments", d.roleAssignment),
 	}
 	unique(d, t.ManagedIdentities, func(i *Identity) (Node, string, []string) {
 		// Identity names are compared without case, within a resource group.
@@ -59,6 +65,12 @@ func (d *decoder) tenant(n *yaml.Node, path string) (Tenant, bool) {
 	})
 	unique(d, t.ServicePrincipals, func(p *ServicePrincipal) (Node, string, []string) {
 		return p.Node, p.Application, nil
+	})
+	unique(d, t.Users, func(u *User) (Node, string, []string) {
+		return u.Node, strings.ToLower(u.UPN), []string{idKey("id", u.ID)}
+	})
+	unique(d, t.Groups, func(g *Group) (Node, string, []string) {
+		return g.Node, g.Name, []string{idKey("id", g.ID)}
 	})
 	unique(d, t.AppRoleAssignments, func(a *Assignment) (Node, string, []string) {
 		return a.Node, a.Role + " of " + a.Resource + " for " + a.Principal, nil
@@ -104,7 +116,7 @@ func (d *decoder) host(n *yaml.Node, path string) (Host, bool) {
 
 func (d *decoder) application(n *yaml.Node, path string) (Application, bool) {
 	o, ok := d.object(n, path, "name", "id", "clientId", "signInAudience", "identifierUris", "requestedAccessTokenVersion",
-		"disabled", "assignmentRequired", "appRoles", "federatedIdentityCredentials")
+		"disabled", "assignmentRequired", "appRoles", "owners", "federatedIdentityCredentials")
 	if !ok {
 		return Application{}, false
 	}
@@ -120,6 +132,7 @@ func (d *decoder) application(n *yaml.Node, path string) (Application, bool) {
 		Disabled:                     o.flag("disabled"),
 		AssignmentRequired:           o.flag("assignmentRequired"),
 		AppRoles:                     sequence(o, "appRoles", d.appRole),
+		Owners:                       o.texts("owners"),
 		FederatedIdentityCredentials: o.credentials(),
 	}
 	unique(d, a.AppRoles, func(r *AppRole) (Node, string, []string) {
@@ -214,6 +227,64 @@ func (d *decoder) assignment(n *yaml.Node, path string) (Assignment, bool) {
 		Principal: o.required("principal"),
 		Resource:  o.required("resource"),
 		Role:      o.required("role"),
+	}, true
+}
+
+func (d *decoder) user(n *yaml.Node, path string) (User, bool) {
+	o, ok := d.object(n, path, "userPrincipalName", "displayName", "id", "disabled")
+	if !ok {
+		return User{}, false
+	}
+	return User{
+		Node:     o.node,
+		UPN:      o.required("userPrincipalName"),
+		Name:     o.text("displayName"),
+		ID:       parsed(o, "id", directory.ParseObjectID),
+		Disabled: o.flag("disabled"),
+	}, true
+}
+
+func (d *decoder) group(n *yaml.Node, path string) (Group, bool) {
+	o, ok := d.object(n, path, "name", "id", "roleAssignable", "members")
+	if !ok {
+		return Group{}, false
+	}
+	return Group{
+		Node:           o.node,
+		Name:           o.required("name"),
+		ID:             parsed(o, "id", directory.ParseObjectID),
+		RoleAssignable: o.flag("roleAssignable"),
+		Members:        o.texts("members"),
+	}, true
+}
+
+func (d *decoder) directoryRoleAssignment(n *yaml.Node, path string) (DirectoryRoleAssignment, bool) {
+	o, ok := d.object(n, path, "principal", "role", "application")
+	if !ok {
+		return DirectoryRoleAssignment{}, false
+	}
+	return DirectoryRoleAssignment{
+		Node:        o.node,
+		Principal:   o.required("principal"),
+		Role:        o.required("role"),
+		Application: o.text("application"),
+	}, true
+}
+
+func (d *decoder) roleAssignment(n *yaml.Node, path string) (RoleAssignment, bool) {
+	o, ok := d.object(n, path, "principal", "role", "scope", "resourceGroup")
+	if !ok {
+		return RoleAssignment{}, false
+	}
+	if o.fields["scope"] != nil && o.fields["resourceGroup"] != nil {
+		d.failf(o.node.At("resourceGroup"), "cannot stand beside scope; remove one of the two")
+	}
+	return RoleAssignment{
+		Node:          o.node,
+		Principal:     o.required("principal"),
+		Role:          o.required("role"),
+		Scope:         o.text("scope"),
+		ResourceGroup: o.text("resourceGroup"),
 	}, true
 }
 

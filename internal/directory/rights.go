@@ -1,6 +1,9 @@
 package directory
 
-import "time"
+import (
+	"encoding/base64"
+	"time"
+)
 
 // RoleAssignment gives a directory role to a user, a group or a service
 // principal.
@@ -88,3 +91,21 @@ type Deleted struct {
 // DeletedFor is how long a deleted object can be restored. Source: "Restore or
 // remove a recently deleted application" in the product's documentation.
 const DeletedFor = 30 * 24 * time.Hour
+
+// RoleAssignmentID is the id of a directory role assignment on the wire: the two
+// GUIDs in the order of bytes of the service's own platform, in base64url, and a
+// number for the scope.
+func RoleAssignmentID(role, principal, scope ObjectID) string {
+	b := append(littleEndian(role.id), littleEndian(principal.id)...)
+	if scope.IsZero() {
+		return base64.RawURLEncoding.EncodeToString(b) + "-1"
+	}
+	return base64.RawURLEncoding.EncodeToString(append(b, littleEndian(scope.id)...)) + "-2"
+}
+
+// littleEndian is a GUID as Microsoft's platform keeps it in memory: the first
+// three groups reversed.
+func littleEndian(i id) []byte {
+	u := i.u
+	return append([]byte{u[3], u[2], u[1], u[0], u[5], u[4], u[7], u[6]}, u[8:]...)
+}

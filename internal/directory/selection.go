@@ -9,6 +9,7 @@ type Selection struct {
 	Alias      string     // an application's identifier URI, a service principal's name, a user's principal name
 	Name       string     // display name, compared without case
 	NamePrefix string     // beginning of the display name, compared without case
+	UniqueName string     // an application's unique name
 
 	ByName     bool // in the order of display names, without case, then ids; else of ids
 	Descending bool

@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/avouch/avouch/internal/audit"
 	"github.com/avouch/avouch/internal/directory"
 	"github.com/avouch/avouch/internal/problem"
 )
 
+// applicationFields are the application's, with what its home tenant says of its
+// service principal; home is nil when there is none.
 func applicationFields(a *directory.Application, home *directory.ServicePrincipal) []field {
 	version := ""
 	if a.TokenVersion != 0 {
@@ -19,11 +22,12 @@ func applicationFields(a *directory.Application, home *directory.ServicePrincipa
 		textField("id", a.ID.String()),
 		textField("clientId", a.ClientID.String()),
 		textField("name", a.Name),
+		textField("uniqueName", a.UniqueName),
 		textField("signInAudience", string(a.Audience)),
 		listField("identifierUris", slices.Sorted(slices.Values(a.IdentifierURIs))),
 		{"requestedAccessTokenVersion", int(a.TokenVersion), version},
 		flagField("disabled", a.Disabled),
-		flagField("assignmentRequired", home.AssignmentRequired),
+		flagField("assignmentRequired", home != nil && home.AssignmentRequired),
 	}
 	roles := slices.SortedFunc(slices.Values(a.AppRoles), func(x, y directory.AppRole) int {
 		if x.Value < y.Value {
@@ -43,8 +47,24 @@ func applicationFields(a *directory.Application, home *directory.ServicePrincipa
 		fields = append(fields, textField(name+".id", r.ID.String()), field{name, map[string]any{
 			"displayName": r.DisplayName, "description": r.Description, "disabled": r.Disabled,
 		}, text})
+		if r.Members != nil {
+			fields = append(fields, listField(name+".allowedMemberTypes", r.Members))
+		}
 	}
-	return fields
+	for _, s := range a.Scopes {
+		text := fmt.Sprintf("%s %s (%s, %s; %s, %s)", s.ID, s.Kind, s.AdminConsentDisplayName, s.AdminConsentDescription, s.UserConsentDisplayName, s.UserConsentDescription)
+		if s.Disabled {
+			text += " [disabled]"
+		}
+		fields = append(fields, field{"scopes[" + s.Value + "]", s, text})
+	}
+	for _, k := range a.Keys {
+		text := fmt.Sprintf("%s %s until %s", k.Name, k.Thumbprint, k.NotAfter.UTC().Format(time.RFC3339))
+		fields = append(fields, field{"keys[" + k.ID.String() + "]", map[string]any{
+			"displayName": k.Name, "thumbprint": k.Thumbprint, "startDateTime": k.NotBefore, "endDateTime": k.NotAfter,
+		}, text})
+	}
+	return append(fields, keptFields(a.Kept)...)
 }
 
 func (w *writer) applicationTarget(a *directory.Application) audit.Target {
@@ -122,12 +142,65 @@ func (w *writer) validApplication(a *directory.Application, home directory.Objec
 		}
 		values[r.Value], ids[r.ID] = true, true
 	}
+	if a.UniqueName != "" {
+		same, err := w.tx.SelectApplications(a.Tenant, directory.Selection{UniqueName: a.UniqueName})
+		if err != nil {
+			return fmt.Errorf("finding application: %w", err)
+		}
+		if len(same) > 0 && same[0].ID != a.ID {
+			return problem.Newf(problem.Conflict, "uniqueName", "%s is the unique name of another application of this tenant", a.UniqueName)
+		}
+	}
+	for i, uri := range a.IdentifierURIs {
+		// One without a service principal holds no names yet.
+		same, err := w.tx.SelectApplications(a.Tenant, directory.Selection{Alias: uri})
+		if err != nil {
+			return fmt.Errorf("finding application: %w", err)
+		}
+		for _, other := range same {
+			if other.ID != a.ID {
+				return problem.Newf(problem.Conflict, fmt.Sprintf("identifierUris[%d]", i), "%s already belongs to %s in tenant %s; identifier URIs are unique in a tenant", uri, other.Name, w.name(a.Tenant))
+			}
+		}
+	}
 	return w.freeNames(a.Tenant, home, a.IdentifierURIs)
 }
 
-// createApplication makes the application and its service principal in the
-// home tenant.
-func (w *writer) createApplication(a *directory.Application, assignmentRequired bool) error {
+// homeOf is a new service principal of the application in its home tenant.
+func (w *writer) homeOf(a *directory.Application, assignmentRequired bool) *directory.ServicePrincipal {
+	return &directory.ServicePrincipal{
+		Tenant: a.Tenant, ID: w.newObjectID(), ClientID: a.ClientID, Kind: directory.ApplicationPrincipal, Name: a.Name,
+		HomeTenant: a.Tenant, Names: namesOf(a), AssignmentRequired: assignmentRequired, Created: a.Created,
+	}
+}
+
+// ensureHome makes the application's service principal in its home tenant where
+// it lacks one: files describe applications that have theirs.
+func (w *writer) ensureHome(a *directory.Application, assignmentRequired *bool) error {
+	home, err := found(w.tx.PrincipalByClientID(a.Tenant, a.ClientID))
+	if err != nil {
+		return fmt.Errorf("finding service principal: %w", err)
+	}
+	if home != nil {
+		return nil
+	}
+	if err := w.freeNames(a.Tenant, directory.ObjectID{}, a.IdentifierURIs); err != nil {
+		return err
+	}
+	home = w.homeOf(a, assignmentRequired != nil && *assignmentRequired)
+	return w.createHome(home)
+}
+
+func (w *writer) createHome(home *directory.ServicePrincipal) error {
+	if err := w.insertPrincipal(home); err != nil {
+		return err
+	}
+	return w.record(change{op: Create, tenant: home.Tenant, high: true, target: w.principalTarget(home), after: principalFields(home)})
+}
+
+// createApplication makes the application and, unless home is nil, its service
+// principal in the home tenant.
+func (w *writer) createApplication(a *directory.Application, home *directory.ServicePrincipal) error {
 	if err := w.validApplication(a, directory.ObjectID{}); err != nil {
 		return err
 	}
@@ -137,12 +210,10 @@ func (w *writer) createApplication(a *directory.Application, assignmentRequired 
 	if err := w.tx.InsertApplication(a); err != nil {
 		return conflict(err, "application", a.Name)
 	}
-	home := &directory.ServicePrincipal{
-		Tenant: a.Tenant, ID: w.newObjectID(), ClientID: a.ClientID, Kind: directory.ApplicationPrincipal, Name: a.Name,
-		HomeTenant: a.Tenant, Names: namesOf(a), AssignmentRequired: assignmentRequired,
-	}
-	if err := w.insertPrincipal(home); err != nil {
-		return err
+	if home != nil {
+		if err := w.insertPrincipal(home); err != nil {
+			return err
+		}
 	}
 	return w.record(change{op: Create, tenant: a.Tenant, target: w.applicationTarget(a), after: applicationFields(a, home)})
 }
@@ -160,21 +231,29 @@ func (w *writer) updateApplication(before, after *directory.Application, assignm
 	if err != nil {
 		return fmt.Errorf("reading service principals: %w", err)
 	}
-	i := slices.IndexFunc(principals, func(p directory.ServicePrincipal) bool { return p.Tenant == after.Tenant })
-	if i < 0 {
-		return fmt.Errorf("application %s has no service principal in its home tenant", before.ID)
+	var home, newHome *directory.ServicePrincipal // nil when there is none
+	var homeID directory.ObjectID
+	if i := slices.IndexFunc(principals, func(p directory.ServicePrincipal) bool { return p.Tenant == after.Tenant }); i >= 0 {
+		home = &principals[i]
+		homeID = home.ID
+		moved := *home
+		newHome = &moved
+		if assignmentRequired != nil {
+			newHome.AssignmentRequired = *assignmentRequired
+		}
 	}
-	home := principals[i]
-	newHome := home
-	if assignmentRequired != nil {
-		newHome.AssignmentRequired = *assignmentRequired
-	}
-	old, now := applicationFields(before, &home), applicationFields(after, &newHome)
+	old, now := applicationFields(before, home), applicationFields(after, newHome)
 	if len(compare(old, now)) == 0 {
 		return nil
 	}
-	if err := w.validApplication(after, home.ID); err != nil {
+	if err := w.validApplication(after, homeID); err != nil {
 		return err
+	}
+	moreKeys := keyAdded(before, after)
+	if moreKeys {
+		if err := w.mayBecome(after); err != nil {
+			return err
+		}
 	}
 	if err := w.revokeRoles(before, after, principals); err != nil {
 		return err
@@ -182,13 +261,13 @@ func (w *writer) updateApplication(before, after *directory.Application, assignm
 	if err := w.tx.UpdateApplication(after); err != nil {
 		return conflict(err, "application", after.Name)
 	}
-	if err := w.record(change{op: Update, tenant: after.Tenant, target: w.applicationTarget(after), before: old, after: now}); err != nil {
+	if err := w.record(change{op: Update, tenant: after.Tenant, high: moreKeys, target: w.applicationTarget(after), before: old, after: now}); err != nil {
 		return err
 	}
 	for _, p := range principals {
 		moved := p
 		if p.Tenant == after.Tenant {
-			moved = newHome
+			moved = *newHome
 		}
 		moved.Name, moved.Names = after.Name, namesOf(after)
 		if err := w.followApplication(&p, &moved, after); err != nil {
@@ -205,18 +284,18 @@ func (w *writer) followApplication(before, after *directory.ServicePrincipal, a 
 	}
 	foreign := after.Tenant != a.Tenant
 	if foreign {
-		index, err := w.principalNames(after.Tenant)
-		if err != nil {
-			return err
-		}
 		for i, uri := range a.IdentifierURIs {
-			if holder, taken := index[uri]; taken && holder != after.ID {
+			holder, err := w.holderOf(after.Tenant, uri)
+			if err != nil {
+				return err
+			}
+			if holder != nil && holder.ID != after.ID {
 				// Who holds it there is not told: that is another tenant's business.
 				return problem.Newf(problem.Conflict, fmt.Sprintf("identifierUris[%d]", i), "%s is already in use in tenant %s, where this application is provisioned; use another URI", uri, w.name(after.Tenant))
 			}
 		}
 	}
-	if err := w.updatePrincipal(before, after); err != nil {
+	if err := w.updatePrincipal(after); err != nil {
 		return err
 	}
 	if !foreign {
@@ -245,11 +324,11 @@ func (w *writer) revokeRoles(before, after *directory.Application, principals []
 		return nil
 	}
 	for _, p := range principals {
-		index, err := w.assignments(p.Tenant)
+		all, err := w.tx.AssignmentsOf(p.Tenant, p.ID)
 		if err != nil {
-			return err
+			return fmt.Errorf("reading app role assignments: %w", err)
 		}
-		for _, a := range index.of(p.ID) {
+		for _, a := range all {
 			if a.Resource == p.ID && gone[a.Role] {
 				if err := w.unassign(a); err != nil {
 					return err
@@ -272,11 +351,13 @@ func (w *writer) deleteApplication(a *directory.Application) error {
 	if err != nil {
 		return fmt.Errorf("finding service principal: %w", err)
 	}
-	if home == nil {
-		return fmt.Errorf("application %s has no service principal in its home tenant", a.ID)
+	if home != nil {
+		if err := w.removePrincipal(home); err != nil {
+			return err
+		}
 	}
-	if err := w.removePrincipal(home); err != nil {
-		return err
+	if err := w.tx.DeleteLinks(a.Tenant, a.ID); err != nil {
+		return fmt.Errorf("deleting owners: %w", err)
 	}
 	if err := w.tx.DeleteApplication(a.Tenant, a.ID); err != nil {
 		return fmt.Errorf("deleting application: %w", err)

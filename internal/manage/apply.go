@@ -67,6 +67,10 @@ func (s *Service) Apply(ctx context.Context, caller Caller, files []*config.Dire
 			a.credentials,
 			a.servicePrincipals,
 			a.assignments,
+			a.people,
+			a.links,
+			a.directoryRoles,
+			a.azureRoles,
 		} {
 			err := step()
 			if len(a.errs) > 0 {
@@ -95,6 +99,7 @@ type tenantWork struct {
 	identities []pair[config.Identity, directory.ManagedIdentity]
 	hosts      []pair[config.Host, directory.Host]
 	apps       []pair[config.Application, directory.Application]
+	groups     []pair[config.Group, directory.Group]
 
 	unlistedIdentities []*directory.ManagedIdentity
 	unlistedHosts      []*directory.Host
@@ -632,12 +637,12 @@ func (a *applying) applications() error {
 			return false, fmt.Errorf("reading service principals: %w", err)
 		}
 		for _, p := range principals {
-			names, err := a.w.principalNames(p.Tenant)
-			if err != nil {
-				return false, err
-			}
 			for _, uri := range u.after.IdentifierURIs {
-				if holder, taken := names[uri]; taken && holder != p.ID {
+				holder, err := a.w.holderOf(p.Tenant, uri)
+				if err != nil {
+					return false, err
+				}
+				if holder != nil && holder.ID != p.ID {
 					return true, nil
 				}
 			}
@@ -656,6 +661,9 @@ func (a *applying) applications() error {
 		if err == nil {
 			err = a.w.updateApplication(u.p.stored, u.after, required)
 		}
+		if err == nil {
+			err = a.w.ensureHome(u.after, required)
+		}
 		u.p.stored = u.after
 		return a.report(u.p.entry.Node, err)
 	}); err != nil {
@@ -665,7 +673,7 @@ func (a *applying) applications() error {
 		u.p.stored = u.after
 		err := a.w.nameFree(u.after)
 		if err == nil {
-			err = a.w.createApplication(u.after, u.p.entry.AssignmentRequired.V)
+			err = a.w.createApplication(u.after, a.w.homeOf(u.after, u.p.entry.AssignmentRequired.V))
 		}
 		if err := a.report(u.p.entry.Node, err); err != nil {
 			return err

@@ -11,37 +11,13 @@ import (
 	"github.com/avouch/avouch/internal/problem"
 )
 
-// assignmentIndex finds the assignments of one tenant by either party.
+// assignmentIndex holds the assignments of one tenant by id.
 type assignmentIndex struct {
-	all     map[directory.ObjectID]directory.AppRoleAssignment
-	byParty map[directory.ObjectID]map[directory.ObjectID]bool
+	all map[directory.ObjectID]directory.AppRoleAssignment
 }
 
-func (x *assignmentIndex) add(a directory.AppRoleAssignment) {
-	x.all[a.ID] = a
-	for _, party := range []directory.ObjectID{a.Principal, a.Resource} {
-		if x.byParty[party] == nil {
-			x.byParty[party] = make(map[directory.ObjectID]bool)
-		}
-		x.byParty[party][a.ID] = true
-	}
-}
-
-func (x *assignmentIndex) remove(a directory.AppRoleAssignment) {
-	delete(x.all, a.ID)
-	delete(x.byParty[a.Principal], a.ID)
-	delete(x.byParty[a.Resource], a.ID)
-}
-
-// of lists the assignments from or to a service principal, in a fixed order.
-func (x *assignmentIndex) of(party directory.ObjectID) []directory.AppRoleAssignment {
-	var list []directory.AppRoleAssignment
-	for id := range x.byParty[party] {
-		list = append(list, x.all[id])
-	}
-	sortAssignments(list)
-	return list
-}
+func (x *assignmentIndex) add(a directory.AppRoleAssignment)    { x.all[a.ID] = a }
+func (x *assignmentIndex) remove(a directory.AppRoleAssignment) { delete(x.all, a.ID) }
 
 func (x *assignmentIndex) list() []directory.AppRoleAssignment {
 	var list []directory.AppRoleAssignment
@@ -56,6 +32,8 @@ func sortAssignments(list []directory.AppRoleAssignment) {
 	slices.SortFunc(list, func(a, b directory.AppRoleAssignment) int { return cmp.Compare(a.ID.String(), b.ID.String()) })
 }
 
+// assignments are all of a tenant's, for whoever compares them all. Single
+// writes ask for those of one party and keep the index in step if there is one.
 func (w *writer) assignments(t directory.TenantID) (*assignmentIndex, error) {
 	if index, ok := w.assigned[t]; ok {
 		return index, nil
@@ -64,10 +42,7 @@ func (w *writer) assignments(t directory.TenantID) (*assignmentIndex, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading app role assignments: %w", err)
 	}
-	index := &assignmentIndex{
-		all:     make(map[directory.ObjectID]directory.AppRoleAssignment, len(all)),
-		byParty: make(map[directory.ObjectID]map[directory.ObjectID]bool),
-	}
+	index := &assignmentIndex{all: make(map[directory.ObjectID]directory.AppRoleAssignment, len(all))}
 	for _, a := range all {
 		index.add(a)
 	}
@@ -96,15 +71,13 @@ func (w *writer) assignmentNames(a directory.AppRoleAssignment) (assignmentNames
 		return n, nil
 	}
 	n.resource = r.Name
-	app, err := found(w.tx.ApplicationByClientID(r.ClientID))
+	offered, err := w.appRolesOf(r.ClientID)
 	if err != nil {
 		return n, fmt.Errorf("finding application: %w", err)
 	}
-	if app != nil {
-		for _, role := range app.AppRoles {
-			if role.ID == a.Role {
-				n.role = role.Value
-			}
+	for _, role := range offered {
+		if role.ID == a.Role {
+			n.role = role.Value
 		}
 	}
 	return n, nil
@@ -134,10 +107,6 @@ func (w *writer) recordAssignment(op Op, a directory.AppRoleAssignment) error {
 // assign gives a role of the resource to the principal; both are service
 // principals of the tenant, the role is one of the resource's application.
 func (w *writer) assign(t directory.TenantID, principal, resource, role directory.ObjectID) error {
-	index, err := w.assignments(t)
-	if err != nil {
-		return err
-	}
 	a := directory.AppRoleAssignment{
 		Tenant: t, ID: w.newObjectID(), Principal: principal, Resource: resource, Role: role, Created: w.now,
 	}
@@ -147,15 +116,13 @@ func (w *writer) assign(t directory.TenantID, principal, resource, role director
 		}
 		return fmt.Errorf("writing an app role assignment: %w", err)
 	}
-	index.add(a)
+	if index, ok := w.assigned[t]; ok {
+		index.add(a)
+	}
 	return w.recordAssignment(Create, a)
 }
 
 func (w *writer) unassign(a directory.AppRoleAssignment) error {
-	index, err := w.assignments(a.Tenant)
-	if err != nil {
-		return err
-	}
 	// Recorded first, while the names can still be found.
 	if err := w.recordAssignment(Delete, a); err != nil {
 		return err
@@ -163,6 +130,8 @@ func (w *writer) unassign(a directory.AppRoleAssignment) error {
 	if err := w.tx.DeleteAssignment(a.Tenant, a.ID); err != nil {
 		return fmt.Errorf("deleting an app role assignment: %w", err)
 	}
-	index.remove(a)
+	if index, ok := w.assigned[a.Tenant]; ok {
+		index.remove(a)
+	}
 	return nil
 }

@@ -43,7 +43,7 @@ func credentialFields(c *directory.FederatedCredential) []field {
 }
 
 func (p parent) target(c *directory.FederatedCredential) audit.Target {
-	return audit.Target{Kind: credentialKind, ID: c.ID.String(), Name: p.name + "/" + c.Name}
+	return audit.Target{Kind: credentialKind, ID: c.ID.String(), Name: p.name + "/" + c.Name, Parent: p.id.String()}
 }
 
 // credentialParent finds the application or user-assigned identity with the id.
@@ -101,6 +101,9 @@ func (w *writer) createCredential(p parent, c *directory.FederatedCredential, no
 	if err := w.validCredential(p, c); err != nil {
 		return err
 	}
+	if err := w.mayLend(p); err != nil {
+		return err
+	}
 	if err := w.tx.InsertCredential(p.tenant, p.id, c); err != nil {
 		return conflict(err, "credential", c.Name)
 	}
@@ -118,6 +121,9 @@ func (w *writer) updateCredential(p parent, before, after *directory.FederatedCr
 	w.written = append(w.written, writtenCredential{p, *after, node})
 	if *before == *after {
 		return nil
+	}
+	if err := w.mayLend(p); err != nil {
+		return err
 	}
 	if err := w.tx.UpdateCredential(p.tenant, p.id, after); err != nil {
 		return conflict(err, "credential", after.Name)
@@ -178,12 +184,11 @@ func (w *writer) lintFacts(p parent, subject string) (trust.LintFacts, error) {
 	if facts.Siblings, err = w.tx.Credentials(p.tenant, p.id); err != nil {
 		return facts, fmt.Errorf("reading credentials: %w", err)
 	}
-	index, err := w.identitySubjects(p.tenant)
-	if err != nil {
-		return facts, err
+	subject = strings.TrimSpace(subject)
+	if facts.Identity, err = w.identityMeant(p.tenant, subject); err != nil {
+		return facts, fmt.Errorf("finding managed identity: %w", err)
 	}
-	subject = strings.ToLower(strings.TrimSpace(subject))
-	if facts.Identity = index[subject]; facts.Identity != nil {
+	if facts.Identity != nil {
 		return facts, nil
 	}
 	id, err := directory.ParseObjectID(subject)
@@ -212,29 +217,49 @@ func (w *writer) lintFacts(p parent, subject string) (trust.LintFacts, error) {
 	return facts, nil
 }
 
-// identitySubjects finds the identities of a tenant by everything that people
-// write for a subject, in lower case. What is right (the principal id) wins.
-func (w *writer) identitySubjects(t directory.TenantID) (map[string]*directory.ManagedIdentity, error) {
-	if index, ok := w.subjects[t]; ok {
-		return index, nil
+// identityMeant finds the managed identity that a subject names by one of the
+// things that people write for it. What is right (the principal id) wins.
+func (w *writer) identityMeant(t directory.TenantID, subject string) (*directory.ManagedIdentity, error) {
+	identity := func(principal directory.ObjectID) (*directory.ManagedIdentity, error) {
+		return found(w.tx.Identity(t, principal))
 	}
-	all, err := w.tx.Identities(t)
-	if err != nil {
-		return nil, fmt.Errorf("reading managed identities: %w", err)
-	}
-	index := make(map[string]*directory.ManagedIdentity, 4*len(all))
-	for _, key := range []func(*directory.ManagedIdentity) string{
-		func(m *directory.ManagedIdentity) string { return m.Name },
-		func(m *directory.ManagedIdentity) string { return m.ResourceID },
-		func(m *directory.ManagedIdentity) string { return m.ClientID.String() },
-		func(m *directory.ManagedIdentity) string { return m.PrincipalID.String() },
-	} {
-		for i := range all {
-			index[strings.ToLower(key(&all[i]))] = &all[i]
+	if id, err := directory.ParseObjectID(subject); err == nil {
+		m, err := identity(id)
+		if m != nil || err != nil {
+			return m, err
 		}
 	}
-	w.subjects[t] = index
-	return index, nil
+	if id, err := directory.ParseClientID(subject); err == nil {
+		p, err := found(w.tx.PrincipalByClientID(t, id))
+		if p == nil || err != nil {
+			return nil, err
+		}
+		return identity(p.ID)
+	}
+	name := subject
+	parts := strings.Split(subject, "/")
+	whole := len(parts) == 9 // /subscriptions/{}/resourcegroups/{}/providers/{}/{}/{}
+	if whole {
+		name = parts[8]
+		m, err := found(w.tx.IdentityIn(t, parts[4], name))
+		if err != nil || m != nil && strings.EqualFold(m.ResourceID, subject) {
+			return m, err
+		}
+	}
+	if !whole {
+		named, err := w.tx.IdentitiesNamed(t, name)
+		if err != nil {
+			return nil, err
+		}
+		if len(named) > 0 {
+			return &named[len(named)-1], nil
+		}
+	}
+	h, err := found(w.tx.HostByName(t, name))
+	if err != nil || h == nil || h.System.IsZero() || whole && !strings.EqualFold(h.ResourceID, subject) {
+		return nil, err
+	}
+	return identity(h.System)
 }
 
 // CredentialUpdate says which fields of a credential to change; nil leaves a

@@ -20,6 +20,7 @@ func (s *Service) view(ctx context.Context, fn func(*writer) error) error {
 func (s *Service) read(ctx context.Context, caller Caller, fn func(*writer) error) error {
 	return s.store.View(ctx, func(tx Tx) error {
 		w := newWriter(tx, s.cloud, s.now(), caller)
+		w.climbing = s.climbing
 		if err := fn(w); err != nil {
 			return err
 		}
@@ -39,6 +40,33 @@ func (s *Service) FindTenant(ctx context.Context, ref string) (*directory.Tenant
 		return err
 	})
 	return t, err
+}
+
+// OnlyTenant is FindTenant, and the platform's only tenant where none is named.
+func (s *Service) OnlyTenant(ctx context.Context, ref string) (*directory.Tenant, error) {
+	if ref != "" {
+		return s.FindTenant(ctx, ref)
+	}
+	var only *directory.Tenant
+	err := s.view(ctx, func(w *writer) error {
+		all, err := w.tx.Tenants()
+		if err != nil {
+			return fmt.Errorf("reading tenants: %w", err)
+		}
+		if len(all) == 1 {
+			only = &all[0]
+			return nil
+		}
+		var names []string
+		for _, t := range all {
+			names = append(names, t.Name)
+		}
+		if len(names) == 0 {
+			return problem.Newf(problem.NotFound, "", "there is no tenant yet; make one with avouch apply")
+		}
+		return problem.Newf(problem.Conflict, "", "name a tenant; there are %s", strings.Join(names, ", "))
+	})
+	return only, err
 }
 
 func (w *writer) findTenant(ref string) (*directory.Tenant, error) {

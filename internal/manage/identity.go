@@ -26,6 +26,7 @@ func identityFields(m *directory.ManagedIdentity) []field {
 		textField("location", m.Location),
 		textField("resourceId", m.ResourceID),
 		flagField("disabled", m.Disabled),
+		resourceField(m.Kept),
 	}
 }
 
@@ -88,10 +89,12 @@ func (w *writer) createIdentity(m *directory.ManagedIdentity) error {
 	}); err != nil {
 		return err
 	}
+	if err := w.ensureGroup(m.Tenant, m.ResourceGroup, m.Location); err != nil {
+		return err
+	}
 	if err := w.tx.InsertIdentity(m); err != nil {
 		return conflict(err, "managed identity", m.Name)
 	}
-	delete(w.subjects, m.Tenant)
 	return w.record(change{op: Create, tenant: m.Tenant, target: w.identityTarget(m), after: identityFields(m)})
 }
 
@@ -103,10 +106,17 @@ func (w *writer) updateIdentity(before, after *directory.ManagedIdentity) error 
 	if err := w.validIdentity(after); err != nil {
 		return err
 	}
+	if err := w.ensureGroup(after.Tenant, after.ResourceGroup, after.Location); err != nil {
+		return err
+	}
 	if err := w.tx.UpdateIdentity(after); err != nil {
 		return conflict(err, "managed identity", after.Name)
 	}
-	delete(w.subjects, after.Tenant)
+	if after.Kind == directory.UserAssigned && foldScope(before.ResourceID) != foldScope(after.ResourceID) {
+		if err := w.dropAzureAssignmentsWithin(before.Tenant, before.ResourceID); err != nil {
+			return err
+		}
+	}
 	if before.Name != after.Name {
 		p, err := w.tx.Principal(after.Tenant, after.PrincipalID)
 		if err != nil {
@@ -114,7 +124,7 @@ func (w *writer) updateIdentity(before, after *directory.ManagedIdentity) error 
 		}
 		renamed := *p
 		renamed.Name = after.Name
-		if err := w.updatePrincipal(p, &renamed); err != nil {
+		if err := w.updatePrincipal(&renamed); err != nil {
 			return err
 		}
 	}
@@ -122,7 +132,8 @@ func (w *writer) updateIdentity(before, after *directory.ManagedIdentity) error 
 }
 
 // deleteIdentity deletes the identity, its credentials, its places on hosts,
-// its service principal and the assignments of that.
+// the rights that others hold over it, its service principal and the
+// assignments of that.
 func (w *writer) deleteIdentity(m *directory.ManagedIdentity) error {
 	target := w.identityTarget(m)
 	if err := w.deleteCredentials(parent{tenant: m.Tenant, id: m.PrincipalID, kind: "managedIdentity", name: target.Name}); err != nil {
@@ -135,7 +146,11 @@ func (w *writer) deleteIdentity(m *directory.ManagedIdentity) error {
 	if err := w.tx.DeleteIdentity(m.Tenant, m.PrincipalID); err != nil {
 		return fmt.Errorf("deleting managed identity: %w", err)
 	}
-	delete(w.subjects, m.Tenant)
+	if m.Kind == directory.UserAssigned {
+		if err := w.dropAzureAssignmentsWithin(m.Tenant, m.ResourceID); err != nil {
+			return err
+		}
+	}
 	if err := w.removePrincipal(p); err != nil {
 		return err
 	}
@@ -163,6 +178,7 @@ func (w *writer) hostFields(h *directory.Host) ([]field, error) {
 		textField("location", h.Location),
 		textField("resourceId", h.ResourceID),
 		listField("identities", names),
+		resourceField(h.Kept),
 	}, nil
 }
 
@@ -204,6 +220,9 @@ func (w *writer) createHost(h *directory.Host) error {
 	if err := w.validHost(h); err != nil {
 		return err
 	}
+	if err := w.ensureGroup(h.Tenant, h.ResourceGroup, h.Location); err != nil {
+		return err
+	}
 	if err := w.tx.InsertHost(h); err != nil {
 		return conflict(err, "host", h.Name)
 	}
@@ -231,8 +250,16 @@ func (w *writer) updateHost(before, after *directory.Host) error {
 	if len(compare(old, now)) == 0 {
 		return nil
 	}
+	if err := w.ensureGroup(after.Tenant, after.ResourceGroup, after.Location); err != nil {
+		return err
+	}
 	if err := w.tx.UpdateHost(after); err != nil {
 		return conflict(err, "host", after.Name)
+	}
+	if foldScope(before.ResourceID) != foldScope(after.ResourceID) {
+		if err := w.dropAzureAssignmentsWithin(before.Tenant, before.ResourceID); err != nil {
+			return err
+		}
 	}
 	if err := w.record(change{op: Update, tenant: after.Tenant, target: w.hostTarget(after), before: old, after: now}); err != nil {
 		return err
@@ -291,6 +318,9 @@ func (w *writer) deleteHost(h *directory.Host) error {
 	}
 	if err := w.tx.DeleteHost(h.Tenant, h.ID); err != nil {
 		return fmt.Errorf("deleting host: %w", err)
+	}
+	if err := w.dropAzureAssignmentsWithin(h.Tenant, h.ResourceID); err != nil {
+		return err
 	}
 	return w.record(change{op: Delete, tenant: h.Tenant, target: w.hostTarget(h), before: fields})
 }

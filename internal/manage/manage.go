@@ -30,6 +30,8 @@ type Service struct {
 	now   func() time.Time
 	log   *slog.Logger
 
+	climbing bool // see AllowClimbing
+
 	mu      sync.Mutex
 	changed chan struct{}
 }
@@ -39,6 +41,11 @@ type Service struct {
 func New(store Store, cloud *directory.Cloud, now func() time.Time, log *slog.Logger) *Service {
 	return &Service{store: store, cloud: cloud, now: now, log: log, changed: make(chan struct{})}
 }
+
+// AllowClimbing lets callers add credentials to applications that hold rights
+// which the callers could not grant, as the real service does. It is for
+// platforms that want that parity, and is called before the first request.
+func (s *Service) AllowClimbing() { s.climbing = true }
 
 // Changed returns a channel that is closed after the next acknowledged change.
 // Take the channel first, then read the directory, then wait: no change is
@@ -66,6 +73,7 @@ func (s *Service) change(ctx context.Context, attempt audit.Change, dryRun bool,
 	var w *writer
 	err := s.store.Change(ctx, func(tx Tx) error {
 		w = newWriter(tx, s.cloud, s.now(), caller)
+		w.climbing = s.climbing
 		if err := fn(w); err != nil {
 			return err
 		}

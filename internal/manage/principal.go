@@ -10,20 +10,29 @@ import (
 )
 
 func principalFields(p *directory.ServicePrincipal) []field {
-	return []field{
+	return append([]field{
 		textField("id", p.ID.String()),
 		textField("clientId", p.ClientID.String()),
 		textField("name", p.Name),
 		listField("servicePrincipalNames", slices.Sorted(slices.Values(p.Names))),
 		flagField("assignmentRequired", p.AssignmentRequired),
 		flagField("disabled", p.Disabled),
-	}
+	}, keptFields(p.Kept)...)
 }
 
 // provisionedTarget names an application's service principal in a tenant that
 // is not its home: fabrikam/contoso/orders.
 func (w *writer) provisionedTarget(p *directory.ServicePrincipal) audit.Target {
 	return audit.Target{Kind: "servicePrincipal", ID: p.ID.String(), Name: w.name(p.Tenant, w.name(p.HomeTenant, p.Name))}
+}
+
+// principalTarget names any service principal: contoso/orders, or as
+// provisionedTarget does.
+func (w *writer) principalTarget(p *directory.ServicePrincipal) audit.Target {
+	if w.provisioned(p) {
+		return w.provisionedTarget(p)
+	}
+	return audit.Target{Kind: "servicePrincipal", ID: p.ID.String(), Name: w.name(p.Tenant, p.Name)}
 }
 
 // provisionable refuses applications that cannot stand in the tenant.
@@ -64,10 +73,10 @@ func (w *writer) updateProvisioned(before, after *directory.ServicePrincipal) er
 	if len(compare(old, now)) == 0 {
 		return nil
 	}
-	if err := w.updatePrincipal(before, after); err != nil {
+	if err := w.updatePrincipal(after); err != nil {
 		return err
 	}
-	return w.record(change{op: Update, tenant: after.Tenant, target: w.provisionedTarget(after), before: old, after: now})
+	return w.record(change{op: Update, tenant: after.Tenant, target: w.principalTarget(after), before: old, after: now})
 }
 
 func (w *writer) deleteProvisioned(p *directory.ServicePrincipal) error {

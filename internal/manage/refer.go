@@ -2,6 +2,7 @@ package manage
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/avouch/avouch/internal/config"
@@ -109,9 +110,18 @@ func (w *writer) partyReferred(t directory.TenantID, ref, field string) (party, 
 			return party{ref, p.ID, p.ClientID}, nil
 		}
 	}
+	for _, fp := range w.cloud.FirstParties() {
+		if fp.Name == ref {
+			p, err := w.tx.PrincipalByClientID(t, fp.ClientID)
+			if err != nil {
+				return party{}, fmt.Errorf("finding %s: %w", ref, err)
+			}
+			parties = append(parties, party{ref, p.ID, p.ClientID})
+		}
+	}
 	local, err := w.applicationNamed(t, ref)
 	if err != nil {
-		return party{}, fmt.Errorf("finding application: %w", err)
+		return party{}, err
 	}
 	if local != nil {
 		if err := app(local); err != nil {
@@ -221,15 +231,15 @@ func (w *writer) grantReferred(t directory.TenantID, e *config.Assignment, princ
 		return err
 	}
 	*principal, *resource = p.principal, r.principal
-	app, err := found(w.tx.ApplicationByClientID(r.client))
+	offered, err := w.appRolesOf(r.client)
 	if err != nil {
-		return fmt.Errorf("finding application: %w", err)
+		return err
 	}
-	if app == nil || len(app.AppRoles) == 0 {
+	if len(offered) == 0 {
 		return problem.Newf(problem.Invalid, "resource", "%s offers no app roles; add some under its appRoles", e.Resource)
 	}
 	var values []string
-	for _, x := range app.AppRoles {
+	for _, x := range offered {
 		if x.Value == e.Role {
 			*role = x.ID
 			return nil
@@ -237,4 +247,62 @@ func (w *writer) grantReferred(t directory.TenantID, e *config.Assignment, princ
 		values = append(values, x.Value)
 	}
 	return problem.Newf(problem.NotFound, "role", "%s offers no app role %q, only %s.%s", e.Resource, e.Role, strings.Join(values, ", "), near(e.Role, values))
+}
+
+// appRolesOf lists what the application of a client id offers: one that is
+// registered, or a resource that every tenant has.
+func (w *writer) appRolesOf(id directory.ClientID) ([]directory.AppRole, error) {
+	for _, fp := range w.cloud.FirstParties() {
+		if fp.ClientID == id {
+			return fp.AppRoles, nil
+		}
+	}
+	app, err := found(w.tx.ApplicationByClientID(id))
+	if app == nil || err != nil {
+		return nil, err
+	}
+	return app.AppRoles, nil
+}
+
+// principalReferred finds the user, group or service principal that a reference
+// names: user:NAME@DOMAIN, group:NAME, or what partyReferred takes.
+func (w *writer) principalReferred(t directory.TenantID, ref, field string) (directory.Reference, error) {
+	if upn, ok := strings.CutPrefix(ref, "user:"); ok {
+		u, err := found(w.tx.UserByUPN(t, upn))
+		if err != nil {
+			return directory.Reference{}, fmt.Errorf("finding user: %w", err)
+		}
+		if u == nil {
+			return directory.Reference{}, problem.Newf(problem.NotFound, field, "tenant %s has no user %q; list it under users", w.name(t), upn)
+		}
+		return directory.Reference{ID: u.ID, Kind: directory.UserObject}, nil
+	}
+	if name, ok := strings.CutPrefix(ref, "group:"); ok {
+		g, err := w.groupNamed(t, name, field)
+		if err != nil {
+			return directory.Reference{}, err
+		}
+		if g == nil {
+			return directory.Reference{}, problem.Newf(problem.NotFound, field, "tenant %s has no group %q; list it under groups", w.name(t), name)
+		}
+		return directory.Reference{ID: g.ID, Kind: directory.GroupObject}, nil
+	}
+	p, err := w.partyReferred(t, ref, field)
+	return directory.Reference{ID: p.principal, Kind: directory.PrincipalObject}, err
+}
+
+// groupNamed is the only group of the tenant with the name; nil when there is none.
+func (w *writer) groupNamed(t directory.TenantID, name, field string) (*directory.Group, error) {
+	same, err := w.tx.SelectGroups(t, directory.Selection{Name: name})
+	if err != nil {
+		return nil, fmt.Errorf("finding group: %w", err)
+	}
+	same = slices.DeleteFunc(same, func(g directory.Group) bool { return g.Name != name })
+	switch len(same) {
+	case 0:
+		return nil, nil
+	case 1:
+		return &same[0], nil
+	}
+	return nil, problem.Newf(problem.Conflict, field, "tenant %s has %d groups named %q; give all but one another name", w.name(t), len(same), name)
 }

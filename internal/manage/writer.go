@@ -26,25 +26,22 @@ type writer struct {
 	caller Caller
 	plan   Plan
 
-	decided bool           // whether the caller may
-	held    *access.Rights // the caller's, once read
+	decided  bool           // whether the caller may
+	held     *access.Rights // the caller's, once read
+	climbing bool           // callers may reach beyond their rights; see [Service.AllowClimbing]
 
 	written   []writtenCredential
 	generated []string // ids made in this change
 	tenants   map[directory.TenantID]string
 	domains   map[string]directory.TenantID
-	names     map[directory.TenantID]map[string]directory.ObjectID
 	assigned  map[directory.TenantID]*assignmentIndex
-	subjects  map[directory.TenantID]map[string]*directory.ManagedIdentity
 }
 
 func newWriter(tx Tx, cloud *directory.Cloud, now time.Time, caller Caller) *writer {
 	return &writer{
 		tx: tx, cloud: cloud, now: now, caller: caller,
 		tenants:  make(map[directory.TenantID]string),
-		names:    make(map[directory.TenantID]map[string]directory.ObjectID),
 		assigned: make(map[directory.TenantID]*assignmentIndex),
-		subjects: make(map[directory.TenantID]map[string]*directory.ManagedIdentity),
 	}
 }
 
@@ -173,97 +170,62 @@ func (w *writer) name(t directory.TenantID, parts ...string) string {
 	return strings.Join(append([]string{tenant}, parts...), "/")
 }
 
-// principalNames is who answers to which name in the tenant. It is read once
-// and kept in step by reserve and release.
-func (w *writer) principalNames(t directory.TenantID) (map[string]directory.ObjectID, error) {
-	if index, ok := w.names[t]; ok {
-		return index, nil
-	}
-	all, err := w.tx.Principals(t)
+// holderOf is the service principal of the tenant that answers to the name; nil
+// when none does.
+func (w *writer) holderOf(t directory.TenantID, name string) (*directory.ServicePrincipal, error) {
+	p, err := found(w.tx.PrincipalNamed(t, name))
 	if err != nil {
-		return nil, fmt.Errorf("reading service principals: %w", err)
+		return nil, fmt.Errorf("finding service principal: %w", err)
 	}
-	index := make(map[string]directory.ObjectID, 2*len(all))
-	for _, p := range all {
-		for _, n := range p.Names {
-			index[n] = p.ID
-		}
-	}
-	w.names[t] = index
-	return index, nil
+	return p, nil
 }
 
 // freeNames refuses names that another service principal of the tenant answers to.
 func (w *writer) freeNames(t directory.TenantID, own directory.ObjectID, uris []string) error {
-	if len(uris) == 0 {
-		return nil
-	}
-	index, err := w.principalNames(t)
-	if err != nil {
-		return err
-	}
 	for i, uri := range uris {
-		holder, taken := index[uri]
-		if !taken || holder == own {
-			continue
+		holder, err := w.holderOf(t, uri)
+		if err != nil {
+			return err
 		}
-		name := "another application"
-		if p, err := w.tx.Principal(t, holder); err == nil {
-			name = p.Name
+		if holder != nil && holder.ID != own {
+			return problem.Newf(problem.Conflict, fmt.Sprintf("identifierUris[%d]", i), "%s already belongs to %s in tenant %s; identifier URIs are unique in a tenant", uri, holder.Name, w.name(t))
 		}
-		return problem.Newf(problem.Conflict, fmt.Sprintf("identifierUris[%d]", i), "%s already belongs to %s in tenant %s; identifier URIs are unique in a tenant", uri, name, w.name(t))
 	}
 	return nil
 }
 
-// insertPrincipal, updatePrincipal and removePrincipal write, keeping the
-// index of names in step.
 func (w *writer) insertPrincipal(p *directory.ServicePrincipal) error {
 	if err := w.tx.InsertPrincipal(p); err != nil {
 		return conflict(err, "service principal", p.Name)
 	}
-	if index, ok := w.names[p.Tenant]; ok {
-		for _, n := range p.Names {
-			index[n] = p.ID
-		}
-	}
 	return nil
 }
 
-func (w *writer) updatePrincipal(before, after *directory.ServicePrincipal) error {
+func (w *writer) updatePrincipal(after *directory.ServicePrincipal) error {
 	if err := w.tx.UpdatePrincipal(after); err != nil {
 		return conflict(err, "service principal", after.Name)
 	}
-	if index, ok := w.names[after.Tenant]; ok {
-		for _, n := range before.Names {
-			delete(index, n)
-		}
-		for _, n := range after.Names {
-			index[n] = after.ID
-		}
-	}
 	return nil
 }
 
-// removePrincipal deletes a service principal, and first every assignment from
-// or to it, so that each is recorded.
+// removePrincipal deletes a service principal, and first everything that hangs
+// on it, so that each is recorded and nothing is left for whoever comes after
+// (threats X6).
 func (w *writer) removePrincipal(p *directory.ServicePrincipal) error {
-	index, err := w.assignments(p.Tenant)
+	all, err := w.tx.AssignmentsOf(p.Tenant, p.ID)
 	if err != nil {
-		return err
+		return fmt.Errorf("reading app role assignments: %w", err)
 	}
-	for _, a := range index.of(p.ID) {
+	for _, a := range all {
 		if err := w.unassign(a); err != nil {
 			return err
 		}
 	}
+	if err := w.strip(p.Tenant, p.ID); err != nil {
+		return err
+	}
 	if err := w.tx.DeletePrincipal(p.Tenant, p.ID); err != nil {
 		return fmt.Errorf("deleting service principal: %w", err)
-	}
-	if index, ok := w.names[p.Tenant]; ok {
-		for _, n := range p.Names {
-			delete(index, n)
-		}
 	}
 	return nil
 }
@@ -283,6 +245,13 @@ func (w *writer) clientIDFree(id directory.ClientID, field string) error {
 		return problem.Newf(problem.Conflict, field, "%s is already the client id of application %s; client ids are unique on the platform", id, w.name(app.Tenant, app.Name))
 	case !errors.Is(err, directory.ErrNotFound):
 		return fmt.Errorf("looking for a client id: %w", err)
+	}
+	deleted, err := w.tx.DeletedWith(id)
+	if err != nil {
+		return fmt.Errorf("looking for a client id: %w", err)
+	}
+	if len(deleted) > 0 {
+		return problem.Newf(problem.Conflict, field, "%s is the client id of %s, which was deleted and may still be restored; restore it, or use another client id", id, w.name(deleted[0].Tenant, deleted[0].Name))
 	}
 	left, err := w.tx.PrincipalsOf(id)
 	if err != nil {

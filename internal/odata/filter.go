@@ -25,11 +25,11 @@ import (
 // with its own.
 //
 // It returns a [*problem.Error] of kind Invalid with target $filter for anything
-// else, and for what is longer than [MaxQuery], deeper than [MaxDepth] or larger
+// else, and for what is longer than [MaxFilter], deeper than [MaxDepth] or larger
 // than [MaxNodes], [MaxString] or [MaxName] allow.
 func ParseFilter(text string) (Expr, error) {
-	if len(text) > MaxQuery {
-		return nil, invalid("$filter", "The filter is longer than %d bytes: ask for less at once.", MaxQuery)
+	if len(text) > MaxFilter {
+		return nil, invalid("$filter", "The filter is longer than %d bytes: ask for less at once.", MaxFilter)
 	}
 	if err := wellFormed("$filter", text); err != nil {
 		return nil, err

@@ -33,13 +33,15 @@ import (
 const (
 	// MaxQuery is the longest query string, in bytes as received.
 	MaxQuery = 8 << 10
+	// MaxFilter is the longest $filter or $search, in bytes after decoding.
+	MaxFilter = 2 << 10
 	// MaxDepth is how deep parentheses, negations and lambdas may nest.
-	MaxDepth = 16
+	MaxDepth = 8
 	// MaxNodes is how many operators, functions and listed values a $filter
 	// may have, and how many clauses a $search.
-	MaxNodes = 200
+	MaxNodes = 40
 	// MaxString is the longest text literal, in bytes after decoding.
-	MaxString = 2 << 10
+	MaxString = 1 << 10
 	// MaxName is the longest segment of a property path, in bytes (OData 4.01
 	// CSDL section 15.2).
 	MaxName = 128

@@ -45,8 +45,8 @@ func (s Search) String() string {
 // It returns a [*problem.Error] of kind Invalid with target $search for anything
 // else, and for the limits of [ParseFilter].
 func ParseSearch(text string) (*Search, error) {
-	if len(text) > MaxQuery {
-		return nil, invalid("$search", "The search is longer than %d bytes: ask for less at once.", MaxQuery)
+	if len(text) > MaxFilter {
+		return nil, invalid("$search", "The search is longer than %d bytes: ask for less at once.", MaxFilter)
 	}
 	if err := wellFormed("$search", text); err != nil {
 		return nil, err

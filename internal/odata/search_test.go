@@ -58,10 +58,10 @@ func TestParseSearchRefuses(t *testing.T) {
 		{`NOT "a:x"`, "missing its double quotes"},
 		{`("a:x"`, ") is missing"},
 		{`"a:x")`, "')' is left over"},
-		{strings.Repeat("(", 17) + `"a:x"` + strings.Repeat(")", 17), "nested deeper than 16"},
-		{strings.Repeat(`"a:x" OR `, 200) + `"a:x"`, "more than 200 clauses"},
-		{`"a:` + strings.Repeat("x", MaxString+1) + `"`, "longer than 2048 bytes"},
-		{strings.Repeat(" ", MaxQuery+1), "longer than 8192 bytes"},
+		{strings.Repeat("(", 9) + `"a:x"` + strings.Repeat(")", 9), "nested deeper than 8"},
+		{strings.Repeat(`"a:x" OR `, 40) + `"a:x"`, "more than 40 clauses"},
+		{`"a:` + strings.Repeat("x", MaxString+1) + `"`, "longer than 1024 bytes"},
+		{strings.Repeat(" ", MaxFilter+1), "longer than 2048 bytes"},
 		{"\"a:\x00\"", "control character"},
 	} {
 		s, err := ParseSearch(tc.text)

@@ -130,8 +130,9 @@ func (w *where) and(condition string, value any) {
 	w.text = append(w.text, strings.ReplaceAll(condition, "?", fmt.Sprintf("$%d", len(w.args))))
 }
 
-// records completes a query for audit records.
-func (w *where) records(query string, q audit.Query, order string) string {
+// records completes a query for audit records. key is the column that orders
+// records of one tenant and moment, behind its value in the place to go on from.
+func (w *where) records(query string, q audit.Query, key string, behind any, order string) string {
 	if !q.Tenant.IsZero() {
 		w.and("tenant_id = ?", q.Tenant.String())
 	}
@@ -140,6 +141,13 @@ func (w *where) records(query string, q audit.Query, order string) string {
 	}
 	if !q.Since.IsZero() {
 		w.and("recorded_at >= ?", q.Since.UnixMicro())
+	}
+	if !q.Before.IsZero() {
+		w.and("recorded_at < ?", q.Before.UnixMicro())
+	}
+	if !q.Behind.Time.IsZero() {
+		w.args = append(w.args, q.Behind.Time.UnixMicro(), behind)
+		w.text = append(w.text, fmt.Sprintf("(recorded_at, %s) < ($%d, $%d)", key, len(w.args)-1, len(w.args)))
 	}
 	if len(w.text) > 0 {
 		query += " WHERE " + strings.Join(w.text, " AND ")
@@ -162,7 +170,7 @@ func (db *DB) Changes(ctx context.Context, q audit.Query) ([]audit.Change, error
 	if q.Client != "" {
 		w.and("(target_id = ? OR target_name = ?)", q.Client)
 	}
-	query := w.records(`SELECT tenant_id, sequence, recorded_at, outcome, target_id, target_name, record, hash FROM changes`, q,
+	query := w.records(`SELECT tenant_id, sequence, recorded_at, outcome, target_id, target_name, record, hash FROM changes`, q, "sequence", q.Behind.Sequence,
 		"recorded_at DESC, tenant_id DESC, sequence DESC")
 	var found []audit.Change
 	err := db.view(ctx, func(t *tx) (err error) {
@@ -273,7 +281,7 @@ func (db *DB) SignIns(ctx context.Context, q audit.Query) ([]audit.SignIn, error
 			w.and("client_name = ?", q.Client)
 		}
 	}
-	query := w.records(`SELECT tenant_id, recorded_at, id, outcome, record FROM sign_ins`, q, "recorded_at DESC, id DESC")
+	query := w.records(`SELECT tenant_id, recorded_at, id, outcome, record FROM sign_ins`, q, "id", q.Behind.ID, "recorded_at DESC, id DESC")
 	var found []audit.SignIn
 	err := db.view(ctx, func(t *tx) (err error) {
 		found, err = all(t, readSignIn, query, w.args...)

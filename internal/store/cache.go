@@ -207,6 +207,7 @@ type Directory struct {
 	db         *DB
 	cloud      *directory.Cloud
 	firstParty map[directory.ClientID]directory.FirstParty
+	aliases    map[string]directory.ClientID
 
 	tenants    *cache[directory.TenantID, *directory.Tenant]
 	domains    *cache[string, *directory.Tenant]
@@ -239,6 +240,11 @@ func (db *DB) Directory(cloud *directory.Cloud) *Directory {
 	}
 	return d
 }
+
+// Alias adds names that first-party resources may be asked for by, in every
+// tenant: the platform's own addresses of them. It is called before the first
+// question.
+func (d *Directory) Alias(names map[string]directory.ClientID) { d.aliases = names }
 
 // Tenant implements [sts.Parties].
 func (d *Directory) Tenant(ctx context.Context, idOrDomain string) (*directory.Tenant, error) {
@@ -371,7 +377,10 @@ func (d *Directory) Resource(ctx context.Context, tenant directory.TenantID, ide
 func (d *Directory) resource(t *tx, tenant directory.TenantID, identifier string) (*directory.Resource, error) {
 	p, err := t.principalNamed(tenant, identifier)
 	if errors.Is(err, directory.ErrNotFound) {
-		id, ok := d.cloud.FirstPartyByHost(identifier)
+		id, ok := d.aliases[identifier]
+		if !ok {
+			id, ok = d.cloud.FirstPartyByHost(identifier)
+		}
 		if !ok {
 			return nil, err
 		}

@@ -63,6 +63,13 @@ func (b table) where(tenant directory.TenantID, s directory.Selection) (*where, 
 	if s.Name != "" {
 		w.and("name_key = ?", fold(s.Name))
 	}
+	if s.UniqueName != "" {
+		if b.name == applicationTable.name {
+			w.and("unique_name = ?", s.UniqueName)
+		} else {
+			w.text = append(w.text, nothing)
+		}
+	}
 	if s.NamePrefix != "" {
 		from := fold(s.NamePrefix)
 		w.and("name_key >= ?", from)

@@ -24,14 +24,14 @@ var layers = [][]string{
 	{"directory", "assertion", "keyring", "odata"},
 	{"audit", "trust", "access", "token", "config", "keyring/openssl", "route"},
 	{"manage", "sts"},
-	{"store", "tokenapi", "imds", "demo/resource"},
+	{"store", "tokenapi", "armapi", "graphapi", "imds", "demo/resource"},
 	{"store/storetest", "platform"},
 	{"workload", "controlapi"},
 	{"demo"},
 }
 
 // pure packages decide and tell; they know neither the web nor a database.
-var pure = []string{"directory", "problem", "trust", "access", "token", "keyring", "sts", "manage"}
+var pure = []string{"directory", "odata", "problem", "trust", "access", "token", "keyring", "sts", "manage"}
 
 // surfaces answer requests; they reach the store through sts and manage only,
 // and know nothing of each other.
@@ -169,6 +169,7 @@ func TestDecisionComparesWhole(t *testing.T) {
 func TestOnlyTheVerifierReadsTokens(t *testing.T) {
 	allowed := map[string]string{
 		"assertion": "the verifier",
+		"directory": "spells the ids of assignments and grants",
 		"token":     "encodes what is signed",
 		"sts":       "encodes token ids",
 		"keyring":   "encodes key ids and the key file",

@@ -23,7 +23,7 @@ import (
 
 func main() {
 	quick := flag.Bool("quick", false, "measure for a shorter time, and 10,000 applications instead of 100,000")
-	only := flag.Int("only", 0, "measure this row alone, 1 to 7")
+	only := flag.Int("only", 0, "measure this row alone, 1 to 8")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, *quick, *only)
@@ -83,7 +83,7 @@ func run(ctx context.Context, quick bool, only int) (err error) {
 	}
 	table := machine(ctx)
 	for i, measure := range []func(context.Context) ([]row, error){
-		b.exchanges, b.identityTokens, b.signatures, b.starts, b.memory, b.manyApplications, b.steadyState,
+		b.exchanges, b.identityTokens, b.signatures, b.starts, b.memory, b.manyApplications, b.steadyState, b.management,
 	} {
 		if only != 0 && only != i+1 {
 			continue

@@ -67,6 +67,7 @@ SDKs trust it. SIGINT and SIGTERM end the platform.`,
 	cmd.Flags().StringVar(&cfg.Cloud, "cloud", "", "global, usgov or china; fixed when the data directory is made (default global)")
 	cmd.Flags().StringArrayVar(&apply, "apply", nil, "apply this directory file at start; may be repeated")
 	cmd.Flags().StringVar(&cfg.Engine, "engine", "auto", "signing engine: auto, openssl or go")
+	cmd.Flags().BoolVar(&cfg.AllowClimbing, "allow-climbing", false, "let callers of Microsoft Graph add credentials to applications that hold rights which they could not grant, as Entra does")
 	cmd.Flags().BoolVar(&cfg.Throttle, "throttle", false, "throttle the identity endpoints like the real metadata service: 20 a second, 5 at once")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log every detail")
 	_ = cmd.RegisterFlagCompletionFunc("cloud", cobra.FixedCompletions(clouds, cobra.ShellCompDirectiveNoFileComp))
@@ -77,6 +78,8 @@ SDKs trust it. SIGINT and SIGTERM end the platform.`,
 // ready is what dev prints, as one line of JSON, for programs that start it.
 type ready struct {
 	Authority string `json:"authority"`
+	Graph     string `json:"graph"`
+	Resources string `json:"resourceManager"`
 	Identity  string `json:"identity"`
 	Dir       string `json:"dir"`
 	CA        string `json:"ca"`
@@ -118,7 +121,7 @@ func runDev(cmd *cobra.Command, s streams, cfg platform.Config, apply []string) 
 	// system.
 	debug.FreeOSMemory()
 	where := ready{
-		Authority: p.URL(), Identity: p.IdentityURL(), Dir: p.Dir(), CA: p.CAFile(),
+		Authority: p.URL(), Graph: p.Endpoints().Graph, Resources: p.Endpoints().ResourceManager, Identity: p.IdentityURL(), Dir: p.Dir(), CA: p.CAFile(),
 		Cloud: p.Cloud().Name, Engine: p.Engine(),
 	}
 	writeWhere(s.err, where, summary)
@@ -137,10 +140,12 @@ func writeWhere(w io.Writer, where ready, summary *manage.Summary) {
 Avouch is ready (%s cloud, signing with %s).
 
   authority            %s
+  Microsoft Graph      %s
+  resource manager     %s
   identity endpoints   %s
   certificate          %s
   data                 %s
-`, where.Cloud, where.Engine, where.Authority, where.Identity, where.CA, where.Dir)
+`, where.Cloud, where.Engine, where.Authority, where.Graph, where.Resources, where.Identity, where.CA, where.Dir)
 	for _, t := range summary.Tenants {
 		fmt.Fprintf(w, "  %-20s %s\n", "tenant "+t.Name, t.ID)
 	}

@@ -12,7 +12,7 @@ import (
 
 func tokenCommand(s streams) *cobra.Command {
 	var dir, resource, scope string
-	var decode bool
+	var decode, administrator bool
 	var want controlapi.WorkloadRequest
 	cmd := &cobra.Command{
 		Use:   "token",
@@ -22,17 +22,32 @@ host and, with --application, by exchanging it at the token endpoint. The same
 requests go over the same wire as those of an SDK.
 
 What is left out is chosen: the host by the identity, the identity by the
-application's federated credentials, the tenant by the application.`,
+application's federated credentials, the tenant by the application.
+
+With --administrator the token acts for the platform's operator, a user of the
+tenant that is Global Administrator and Owner of the subscription. Whoever runs
+the platform is its first administrator; nobody else can ask for this.`,
 		Example: `  avouch token --identity msi-webapp1 --resource api://AzureADTokenExchange --decode
-  avouch token --application orders --tenant fabrikam --scope https://storage.azure.com/.default`,
+  avouch token --application orders --tenant fabrikam --scope https://storage.azure.com/.default
+  avouch token --administrator --tenant contoso --resource https://graph.microsoft.com`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			target, err := workload.Target(resource, scope)
 			if err != nil {
 				return &usageError{err.Error()}
 			}
+			if administrator {
+				if want.Application != "" || want.Identity != "" || want.Host != "" {
+					return &usageError{"--administrator stands alone: no --application, --identity or --host beside it"}
+				}
+				answer, err := controlapi.NewClient(dir).Operator(cmd.Context(), controlapi.OperatorRequest{Tenant: want.Tenant, Resource: target})
+				if err != nil {
+					return err
+				}
+				return writeToken(s.out, answer.Token, decode)
+			}
 			if want.Application == "" && want.Identity == "" && want.Host == "" {
-				return &usageError{"name an --application, or an --identity or a --host"}
+				return &usageError{"name an --application, an --identity or a --host, or --administrator"}
 			}
 			client := controlapi.NewClient(dir)
 			status, err := client.Status(cmd.Context())
@@ -47,11 +62,7 @@ application's federated credentials, the tenant by the application.`,
 			if err != nil {
 				return err
 			}
-			if decode {
-				return writeDecoded(s.out, token)
-			}
-			_, err = fmt.Fprintln(s.out, token)
-			return err
+			return writeToken(s.out, token, decode)
 		},
 	}
 	dirFlag(cmd, &dir)
@@ -61,8 +72,17 @@ application's federated credentials, the tenant by the application.`,
 	cmd.Flags().StringVar(&want.Host, "host", "", "host to ask on: name or tenant/name")
 	cmd.Flags().StringVar(&resource, "resource", "", "what the token is for, such as https://storage.azure.com")
 	cmd.Flags().StringVar(&scope, "scope", "", "the same as a scope, such as https://storage.azure.com/.default")
+	cmd.Flags().BoolVar(&administrator, "administrator", false, "a token of the tenant's administrator, for the management APIs")
 	cmd.Flags().BoolVar(&decode, "decode", false, "show what the token says instead of the token")
 	return cmd
+}
+
+func writeToken(w io.Writer, token string, decode bool) error {
+	if decode {
+		return writeDecoded(w, token)
+	}
+	_, err := fmt.Fprintln(w, token)
+	return err
 }
 
 // getToken plays the workload.

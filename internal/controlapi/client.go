@@ -47,6 +47,11 @@ func (c *Client) Environment(ctx context.Context, host string) ([]platform.Varia
 	return response.Variables, nil
 }
 
+// Operator gets an access token for the user that administers a tenant.
+func (c *Client) Operator(ctx context.Context, req OperatorRequest) (*OperatorResponse, error) {
+	return call[OperatorResponse](ctx, c, pathOperator, req)
+}
+
 // Workload finds a way to get a token, with the environment of its host.
 func (c *Client) Workload(ctx context.Context, req WorkloadRequest) (*Workload, error) {
 	return call[Workload](ctx, c, pathWorkload, req)

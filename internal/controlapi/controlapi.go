@@ -69,6 +69,21 @@ type Workload struct {
 	ExchangeAudience string              `json:"exchangeAudience"`
 }
 
+// OperatorRequest asks for an administrator's token. Tenant may be empty where
+// there is one tenant.
+type OperatorRequest struct {
+	Tenant   string `json:"tenant,omitempty"`
+	Resource string `json:"resource"`
+}
+
+// OperatorResponse is the token and whom it acts for.
+type OperatorResponse struct {
+	Token   string    `json:"token"`
+	Expires time.Time `json:"expires"`
+	Tenant  string    `json:"tenant"`
+	User    string    `json:"user"`
+}
+
 // WorkloadRequest names what is wanted; empty fields are chosen.
 type WorkloadRequest struct {
 	Host        string `json:"host,omitempty"`

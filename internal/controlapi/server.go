@@ -31,6 +31,7 @@ const (
 	pathExplain     = "/explain"
 	pathLog         = "/log"
 	pathCertificate = "/certificate"
+	pathOperator    = "/operator"
 )
 
 // Times of a call: reading and carrying it out, and writing the answer.
@@ -58,7 +59,7 @@ func Serve(p *platform.Platform, log *slog.Logger) (*Server, error) {
 	mux, err := route.New(s.surface(),
 		s.route(pathStatus, status), s.route(pathApply, apply), s.route(pathEnvironment, environment),
 		s.route(pathWorkload, workload), s.route(pathExplain, explain), s.route(pathLog, logs),
-		s.route(pathCertificate, certificate),
+		s.route(pathCertificate, certificate), s.route(pathOperator, operator),
 	)
 	if err != nil {
 		return nil, err
@@ -244,6 +245,26 @@ func workload(ctx context.Context, p *platform.Platform, body []byte) (any, erro
 		w.Application, w.ClientID = found.Application.Name, found.Application.ClientID.String()
 	}
 	return w, nil
+}
+
+func operator(ctx context.Context, p *platform.Platform, body []byte) (any, error) {
+	req, err := decode[OperatorRequest](body)
+	if err != nil {
+		return nil, err
+	}
+	tenant, err := p.Manage().OnlyTenant(ctx, req.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	user, err := p.Manage().Operator(ctx, LocalUser(), tenant.ID)
+	if err != nil {
+		return nil, err
+	}
+	token, expires, err := p.OperatorToken(ctx, user, req.Resource)
+	if err != nil {
+		return nil, err
+	}
+	return OperatorResponse{Token: token, Expires: expires, Tenant: tenant.ID.String(), User: user.UPN}, nil
 }
 
 func explain(ctx context.Context, p *platform.Platform, body []byte) (any, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/avouch/avouch/internal/directory"
 )
@@ -34,6 +35,10 @@ func (p *Platform) Environment(h *directory.Host) ([]Variable, error) {
 	bundle := filepath.Join(p.dir, bundleFile)
 	vars := []Variable{
 		{Name: "AZURE_AUTHORITY_HOST", Value: p.url, Why: "the token service"},
+		{Name: "AVOUCH_GRAPH", Value: p.Endpoints().Graph, Why: "Microsoft Graph: v1.0 and beta below it; also the audience of its tokens"},
+		{Name: "AVOUCH_RESOURCE_MANAGER", Value: p.Endpoints().ResourceManager, Why: "the resource manager; az cloud register wants it"},
+		{Name: "ARM_METADATA_HOSTNAME", Value: strings.TrimPrefix(p.url, "https://"), Why: "where Terraform's providers ask for all endpoints"},
+		{Name: "AZURE_CORE_INSTANCE_DISCOVERY", Value: "false", Why: "az would ask the public cloud whether it knows this one"},
 		{Name: "SSL_CERT_FILE", Value: bundle, Why: "roots for Go, .NET on Linux and OpenSSL: the system's and the private one"},
 		{Name: "REQUESTS_CA_BUNDLE", Value: bundle, Why: "the same for Python"},
 		{Name: "CURL_CA_BUNDLE", Value: bundle, Why: "the same for curl"},

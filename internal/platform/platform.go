@@ -21,12 +21,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/avouch/avouch/internal/armapi"
 	"github.com/avouch/avouch/internal/audit"
 	"github.com/avouch/avouch/internal/directory"
+	"github.com/avouch/avouch/internal/graphapi"
 	"github.com/avouch/avouch/internal/imds"
 	"github.com/avouch/avouch/internal/keyring"
 	"github.com/avouch/avouch/internal/keyring/openssl"
 	"github.com/avouch/avouch/internal/manage"
+	"github.com/avouch/avouch/internal/problem"
 	"github.com/avouch/avouch/internal/route"
 	"github.com/avouch/avouch/internal/store"
 	"github.com/avouch/avouch/internal/sts"
@@ -41,6 +44,7 @@ type Config struct {
 	IdentityListen string           // plain HTTP for identity endpoints, loopback or link-local; default 127.0.0.1:8442
 	Cloud          string           // "global" (default), "usgov" or "china"; fixed when Dir is made
 	Engine         string           // signing engine: "auto" (default), "openssl" or "go"
+	AllowClimbing  bool             // let callers add credentials to applications that hold more than they could grant, as the real service does
 	Throttle       bool             // rehearse the real metadata service's throttling
 	Now            func() time.Time // nil means time.Now
 	Log            *slog.Logger     // nil discards
@@ -85,11 +89,15 @@ type Platform struct {
 	service   *sts.Service
 	manage    *manage.Service
 	tokens    *tokenapi.API
+	graph     *graphapi.API
+	resources *armapi.API
 	records   *audit.Recorder
 	log       *slog.Logger
 	now       func() time.Time
 	url       string // https://localhost:8443
-	endpoints *endpoints
+	// managementURL is the same under another name of this machine.
+	managementURL string
+	endpoints     *endpoints
 
 	servers   sync.WaitGroup
 	listening []*http.Server // of the fixed addresses
@@ -159,10 +167,13 @@ func Open(ctx context.Context, cfg Config) (_ *Platform, err error) {
 
 	p.records = audit.NewRecorder(p.db, cfg.Now, cfg.Log)
 	p.close = append(p.close, p.records.Close)
-	go p.pruneRecords(background)
 	p.directory = p.db.Directory(p.cloud)
 	p.service = sts.New(sts.Config{Cloud: p.cloud, Directory: p.directory, Keys: p.ring, Now: cfg.Now})
 	p.manage = manage.New(p.db, p.cloud, cfg.Now, cfg.Log)
+	if cfg.AllowClimbing {
+		p.manage.AllowClimbing()
+	}
+	go p.prune(background)
 	p.close = append(p.close, p.closeServers)
 	if err := p.serveTokens(cfg); err != nil {
 		return nil, err
@@ -301,7 +312,7 @@ func (p *Platform) openSealer(ctx context.Context) (*keyring.Sealer, error) {
 	return sealer, nil
 }
 
-func (p *Platform) pruneRecords(ctx context.Context) {
+func (p *Platform) prune(ctx context.Context) {
 	ticker := time.NewTicker(10 * time.Minute)
 	defer ticker.Stop()
 	for {
@@ -309,6 +320,9 @@ func (p *Platform) pruneRecords(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			if _, err := p.manage.PurgeDeleted(ctx); err != nil && ctx.Err() == nil {
+				p.log.Error("purging deleted objects", "error", err)
+			}
 			if _, err := p.db.PruneSignIns(ctx, p.now().Add(-signInsKeptFor), signInsKept); err != nil && ctx.Err() == nil {
 				p.log.Error("pruning sign-in records", "error", err)
 			}
@@ -328,6 +342,7 @@ func (p *Platform) serveTokens(cfg Config) error {
 	}
 	port := strconv.Itoa(address.Port)
 	p.url = "https://localhost:" + port
+	p.managementURL = managementURL(p.url, address.IP, port)
 	certificate, err := p.authority.serverCertificate(p.now(), p.serverNames(address.IP)...)
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -339,7 +354,11 @@ func (p *Platform) serveTokens(cfg Config) error {
 		// what the real service would tell them.
 		Explain: address.IP.IsLoopback(),
 	})
-	handler, err := p.tokens.Handler()
+	tokens, err := p.tokens.Handler()
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	handler, err := p.surfaces(tokens, p.hostNames(address.IP, port), address.IP.IsLoopback())
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -494,6 +513,23 @@ func (p *Platform) Tokens() *sts.Service { return p.service }
 
 // Describe gives the wire code of a refusal.
 func (p *Platform) Describe(r *sts.Refusal) (code int, oauth, text string) { return p.tokens.CodeOf(r) }
+
+// OperatorToken issues a token that acts for the operator's user, and records it.
+func (p *Platform) OperatorToken(ctx context.Context, user *directory.User, resource string) (string, time.Time, error) {
+	rec := audit.SignIn{
+		ID: directory.NewObjectID().String(), Time: p.now(), Kind: audit.OperatorSignIn, Outcome: audit.Succeeded,
+		Tenant: user.Tenant, PrincipalID: user.ID, ClientName: user.UPN, Resource: resource,
+	}
+	token, expires, err := p.service.Operator(ctx, user, resource, &rec)
+	if err != nil {
+		rec.Outcome, rec.Detail = audit.Failed, "no token was issued"
+		if told := (*problem.Error)(nil); errors.As(err, &told) {
+			rec.Outcome, rec.Detail = audit.Refused, told.Public()
+		}
+	}
+	p.records.Record(rec)
+	return token, expires, err
+}
 
 // Ring is the signing keys.
 func (p *Platform) Ring() *keyring.Ring { return p.ring }

@@ -33,6 +33,8 @@ type harness struct {
 	node      string // the interpreters; empty when missing
 	python    string
 
+	platform ready // where it is
+
 	storageURL  string
 	resourceURL string
 
@@ -40,8 +42,32 @@ type harness struct {
 	slots        chan struct{}                // bounds the programs that run at a time
 }
 
-// newHarness builds and starts everything, and ends it with the test.
+// ready is what a platform says of itself once it runs.
+type ready struct{ Authority, Graph, ResourceManager, CA string }
+
+// newHarness builds and starts everything for testdata/directory.yaml, and ends
+// it with the test.
 func newHarness(t *testing.T) *harness {
+	t.Helper()
+	h := newPlatform(t, "directory.yaml", appService.host, virtualMachine.host)
+	if h.node == "" {
+		fixture.Missing(t, "the storage emulator needs node and its packages; run sh setup.sh")
+	}
+	h.build(t, h.root, "./go/azidentity", "azidentity")
+	h.build(t, h.root, "./go/msal", "msal")
+
+	var resource struct{ URL string }
+	h.start(t, h.command("demo", "resource", "--dir", h.dir, "--listen", "127.0.0.1:0",
+		"--audience", "api://reports", "--role", "Reports.Read"), isReady(&resource))
+	h.resourceURL = resource.URL
+
+	h.startStorage(t)
+	return h
+}
+
+// newPlatform builds and starts a platform alone, with a directory file of
+// testdata and with environments for programs on some of its hosts.
+func newPlatform(t *testing.T, directory string, hosts ...string) *harness {
 	t.Helper()
 	root, err := filepath.Abs(".")
 	if err != nil {
@@ -52,23 +78,16 @@ func newHarness(t *testing.T) *harness {
 		environments: map[string]map[string]string{}, slots: make(chan struct{}, 2),
 	}
 	h.findLanguages()
-	if h.node == "" {
-		fixture.Missing(t, "the storage emulator needs node and its packages; run sh setup.sh")
-	}
 	h.avouchBin = os.Getenv("AVOUCH_BIN")
 	if h.avouchBin == "" {
 		h.build(t, filepath.Dir(root), "./cmd/avouch", "avouch")
 		h.avouchBin = filepath.Join(h.bin, "avouch")
 	}
-	h.build(t, root, "./go/azidentity", "azidentity")
-	h.build(t, root, "./go/msal", "msal")
-
-	var platform struct{ Authority, Dir string }
 	h.start(t, h.command("dev", "--dir", h.dir, "--listen", "127.0.0.1:0", "--identity-listen", "127.0.0.1:0",
-		"--apply", filepath.Join(root, "testdata", "directory.yaml")), ready(&platform))
-	t.Logf("the platform is at %s", platform.Authority)
+		"--apply", filepath.Join(root, "testdata", directory)), isReady(&h.platform))
+	t.Logf("the platform is at %s", h.platform.Authority)
 
-	for _, host := range []string{appService.host, virtualMachine.host} {
+	for _, host := range hosts {
 		var environment map[string]string
 		out := h.avouch(t, "env", "--dir", h.dir, "--host", host, "--format", "json")
 		if err := json.Unmarshal([]byte(out), &environment); err != nil {
@@ -76,13 +95,6 @@ func newHarness(t *testing.T) *harness {
 		}
 		h.environments[host] = environment
 	}
-
-	var resource struct{ URL string }
-	h.start(t, h.command("demo", "resource", "--dir", h.dir, "--listen", "127.0.0.1:0",
-		"--audience", "api://reports", "--role", "Reports.Read"), ready(&resource))
-	h.resourceURL = resource.URL
-
-	h.startStorage(t)
 	return h
 }
 
@@ -164,7 +176,8 @@ func (h *harness) token(t *testing.T, scope string) string {
 }
 
 // workload runs a program as it would run on a host of the directory: with
-// what avouch env says, and with nothing of the tester's own environment.
+// what avouch env says, with nothing of the tester's own environment, and in an
+// empty folder of its own.
 func (h *harness) workload(t *testing.T, host string, command []string, environment map[string]string) string {
 	t.Helper()
 	h.slots <- struct{}{}
@@ -176,6 +189,7 @@ func (h *harness) workload(t *testing.T, host string, command []string, environm
 	maps.Copy(all, environment)
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Dir = all["HOME"]
 	cmd.Env, cmd.Stdout, cmd.Stderr = variables(all), &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s: %v\n%s%s", strings.Join(command, " "), err, &stdout, &stderr)
@@ -197,8 +211,8 @@ func variables(environment map[string]string) []string {
 	return list
 }
 
-// ready tells the line READY {...} and reads its JSON.
-func ready(into any) func(line string) bool {
+// isReady tells the line READY {...} and reads its JSON.
+func isReady(into any) func(line string) bool {
 	return func(line string) bool {
 		text, ok := strings.CutPrefix(line, "READY ")
 		return ok && json.Unmarshal([]byte(text), into) == nil
@@ -207,7 +221,7 @@ func ready(into any) func(line string) bool {
 
 // start starts a server, waits until a line of its output makes it ready, and
 // ends it with the test.
-func (h *harness) start(t *testing.T, cmd *exec.Cmd, isReady func(line string) bool) {
+func (h *harness) start(t *testing.T, cmd *exec.Cmd, up func(line string) bool) {
 	t.Helper()
 	name := filepath.Base(cmd.Path) + " " + strings.Join(cmd.Args[1:], " ")
 	stdout, err := cmd.StdoutPipe()
@@ -221,12 +235,12 @@ func (h *harness) start(t *testing.T, cmd *exec.Cmd, isReady func(line string) b
 	}
 	isUp, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		up := false
+		seen := false
 		lines := bufio.NewScanner(stdout)
 		for lines.Scan() {
 			io.WriteString(output, lines.Text()+"\n")
-			if !up && isReady(lines.Text()) {
-				up = true
+			if !seen && up(lines.Text()) {
+				seen = true
 				close(isUp)
 			}
 		}

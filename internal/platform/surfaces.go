@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/avouch/avouch/internal/armapi"
 	"github.com/avouch/avouch/internal/directory"
@@ -92,11 +93,16 @@ func (p *Platform) surfaces(tokens http.Handler, own map[string]string, local bo
 		{managementPath, management.bases, managementAPI.Handler},
 	} {
 		d.paths[api.path] = make(map[string]http.Handler)
-		for _, base := range api.bases {
-			handler, err := api.handler(base)
-			if err != nil {
-				return nil, err
+		for i, base := range api.bases {
+			// The tables differ in the base alone, so the first shows whether they
+			// have gaps. The others are made when somebody comes by that address.
+			made := sync.OnceValues(func() (http.Handler, error) { return api.handler(base) })
+			if i == 0 {
+				if _, err := made(); err != nil {
+					return nil, err
+				}
 			}
+			handler := p.whenCalled(made)
 			if host, below := strings.CutSuffix(strings.TrimPrefix(base, "https://"), api.path); below {
 				d.paths[api.path][host] = http.StripPrefix(api.path, handler)
 			} else {
@@ -126,6 +132,19 @@ func managementURL(url string, ip net.IP, port string) string {
 		return "https://127.0.0.1:" + port
 	}
 	return url
+}
+
+// whenCalled is a handler that is made at its first request.
+func (p *Platform) whenCalled(made func() (http.Handler, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler, err := made()
+		if err != nil {
+			p.log.Error("making the table of a surface", "error", err)
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	})
 }
 
 // dispatcher finds the surface of a request. Nothing is built from what the

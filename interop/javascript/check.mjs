@@ -66,7 +66,8 @@ function isFromSDK(error) {
   return !["Error", "TypeError", "ReferenceError", "SyntaxError", "RangeError"].includes(error.name);
 }
 
-function version(packageName) {
+/** The version of an installed package. */
+export function version(packageName) {
   const file = new URL(`node_modules/${packageName}/package.json`, import.meta.url);
   return JSON.parse(readFileSync(file)).version;
 }

@@ -56,7 +56,7 @@ type Refusal struct {
 func Main(module string, run func(context.Context) (blobs []string, resourceToken string, err error)) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	report := Report{SDK: version(module)}
+	report := Report{SDK: Version(module)}
 	blobs, token, err := run(ctx)
 	if err != nil {
 		report.Error = &Refusal{Code: code(err.Error()), Message: err.Error(), Class: class(err)}
@@ -147,8 +147,8 @@ func class(err error) string {
 	}
 }
 
-// version gives a module's path base and version as they were linked.
-func version(module string) string {
+// Version gives a module's path base and version as they were linked.
+func Version(module string) string {
 	name := module[strings.LastIndex(module, "/")+1:]
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, dep := range info.Deps {

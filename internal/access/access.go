@@ -49,13 +49,13 @@ type HeldAssignment struct {
 }
 
 // allows reports whether a directory role lets the caller do the action to the
-// object; a zero object asks for the whole tenant. Whoever may create things
-// that he then owns may create them: "create" asks no more than
-// "createAsOwner" gives.
-func (r *Rights) allows(action string, object directory.ObjectID) bool {
+// object; an object without an id asks for the whole tenant. Whoever may create
+// things that he then owns may create a new one: there, and nowhere else,
+// "create" asks no more than "createAsOwner" gives.
+func (r *Rights) allows(action string, o Object) bool {
 	return slices.ContainsFunc(r.Roles, func(h HeldRole) bool {
-		return (h.Scope.IsZero() || h.Scope == object) &&
-			(Allowed(h.Role, action) || creates(action) && Allowed(h.Role, action+"AsOwner"))
+		return (h.Scope.IsZero() || h.Scope == o.ID) &&
+			(Allowed(h.Role, action) || o.New && creates(action) && Allowed(h.Role, action+"AsOwner"))
 	})
 }
 
@@ -126,7 +126,7 @@ func (p Permission) decideUser(c *Caller, r *Rights, o Object) *Refusal {
 	}
 
 	// Step 2: What may the user do?
-	if r.allows(p.Action, o.ID) || p.Owner && o.Owned || p.Self && o.Self || p.Member {
+	if r.allows(p.Action, o) || p.Owner && o.Owned || p.Self && o.Self || p.Member {
 		return nil
 	}
 	refusal := p.refuse(RoleMissing)
@@ -158,7 +158,7 @@ func (p Permission) decideApplication(r *Rights, o Object) *Refusal {
 		}
 		reachesNothing = p.Owner
 	}
-	if r.allows(p.Action, o.ID) {
+	if r.allows(p.Action, o) {
 		return nil
 	}
 	if len(p.Application) == 0 && p.Action == "" {

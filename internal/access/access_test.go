@@ -136,6 +136,7 @@ func TestDecide(t *testing.T) {
 		{"and nobody else that way", RoleMissing, readMe, caller("User.Read"), holding("Global Administrator"), Object{ID: another}},
 		{"being the object is not asked where it is not stated", RoleMissing, readSignIns, caller("AuditLog.Read.All"), none, Object{ID: someone, Self: true}},
 		{"Application Developer registers an application", "", createApplication, user, holding("Application Developer"), Object{New: true}},
+		{"Application Developer registers none for others", RoleMissing, createApplication, user, holding("Application Developer"), Object{}},
 		{"a plain user does not where the tenant forbids it", RoleMissing, createApplication, user, none, Object{New: true}},
 		{"a role over one application creates none", RoleMissing, createApplication, user, over(thisApp, "Application Administrator"), Object{New: true}},
 

@@ -3,8 +3,6 @@ package access
 import (
 	"slices"
 	"strings"
-
-	"github.com/avouch/avouch/internal/directory"
 )
 
 // Held is what an application holds in its home tenant: what a new credential
@@ -40,7 +38,7 @@ type grant struct{ action, permission string }
 
 func (g grant) by(c *Caller, r *Rights) bool {
 	// Over the whole tenant: a role over one application grants nothing on others.
-	role := r.allows(g.action, directory.ObjectID{})
+	role := r.allows(g.action, Object{})
 	if c.User {
 		return role && c.hasScope([]string{g.permission})
 	}

@@ -132,6 +132,10 @@ func (n narrowing) selection(filter odata.Expr) directory.Selection {
 			}
 			continue
 		}
+		if path, value, ok := odata.HasElement(term); ok && value.Kind == odata.LiteralString && slices.Contains(n.aliases, path.String()) && s.Alias == "" {
+			s.Alias = value.String
+			continue
+		}
 		if path, text, ok := odata.StartsWith(term); ok && path.String() == n.name && s.NamePrefix == "" {
 			s.NamePrefix = text
 		}

@@ -291,7 +291,12 @@ func (w *writer) followApplication(before, after *directory.ServicePrincipal, a 
 			}
 			if holder != nil && holder.ID != after.ID {
 				// Who holds it there is not told: that is another tenant's business.
-				return problem.Newf(problem.Conflict, fmt.Sprintf("identifierUris[%d]", i), "%s is already in use in tenant %s, where this application is provisioned; use another URI", uri, w.name(after.Tenant))
+				// Nor is the tenant, to callers of an API, whose own tenant keeps the refusal.
+				where := "tenant " + w.name(after.Tenant)
+				if w.caller.Access != nil {
+					where = "another tenant"
+				}
+				return problem.Newf(problem.Conflict, fmt.Sprintf("identifierUris[%d]", i), "%s is already in use in %s, where this application is provisioned; use another URI", uri, where)
 			}
 		}
 	}

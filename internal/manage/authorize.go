@@ -116,7 +116,14 @@ func (w *writer) rights() (*access.Rights, error) {
 	if err := w.present(c); err != nil {
 		return nil, err
 	}
-	held, err := w.rightsOf(c.Tenant, c.Principal)
+	groups, err := w.groupsOf(c.Tenant, c.Principal)
+	if err != nil && problem.KindOf(err) != problem.Limit {
+		return nil, err
+	}
+	// Of too many groups some go uncounted, and their rights with them. To refuse
+	// the caller instead would let whoever makes groups lock an administrator out
+	// by putting him in them.
+	held, err := w.rightsThrough(c.Tenant, c.Principal, groups)
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +183,8 @@ func (w *writer) firstParty(p *directory.ServicePrincipal) bool {
 // mostGroups bounds the walk through groups in groups.
 const mostGroups = 1000
 
-// groupsOf lists the groups that the object is in, through groups in groups.
+// groupsOf lists the groups that the object is in, through groups in groups. Of
+// more than mostGroups it lists as many, the nearest, beside the refusal.
 func (w *writer) groupsOf(t directory.TenantID, object directory.ObjectID) ([]directory.ObjectID, error) {
 	seen := map[directory.ObjectID]bool{object: true}
 	var groups []directory.ObjectID
@@ -192,7 +200,7 @@ func (w *writer) groupsOf(t directory.TenantID, object directory.ObjectID) ([]di
 				continue
 			}
 			if len(groups) == mostGroups {
-				return nil, problem.Newf(problem.Limit, "", "%s is in more than %d groups", object, mostGroups)
+				return groups, problem.Newf(problem.Limit, "", "%s is in more than %d groups", object, mostGroups)
 			}
 			seen[g] = true
 			groups, next = append(groups, g), append(next, g)
@@ -207,6 +215,10 @@ func (w *writer) rightsOf(t directory.TenantID, principal directory.ObjectID) (*
 	if err != nil {
 		return nil, err
 	}
+	return w.rightsThrough(t, principal, groups)
+}
+
+func (w *writer) rightsThrough(t directory.TenantID, principal directory.ObjectID, groups []directory.ObjectID) (*access.Rights, error) {
 	r := &access.Rights{}
 	for _, id := range append([]directory.ObjectID{principal}, groups...) {
 		roles, err := w.tx.RoleAssignmentsOf(t, id)

@@ -3,10 +3,12 @@ package manage
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/avouch/avouch/internal/access"
 	"github.com/avouch/avouch/internal/audit"
 	"github.com/avouch/avouch/internal/directory"
+	"github.com/avouch/avouch/internal/problem"
 )
 
 // The operator's user in every tenant: whom the platform's own user acts as when
@@ -51,7 +53,19 @@ func (s *Service) Operator(ctx context.Context, caller Caller, t directory.Tenan
 				return err
 			}
 		}
-		held, err := w.rightsOf(t, user.ID)
+		if user.Disabled {
+			enabled := *user
+			enabled.Disabled = false
+			if err := w.tx.UpdateUser(&enabled); err != nil {
+				return conflict(err, "user", upn)
+			}
+			if err := w.record(change{op: Update, tenant: t, high: true, target: w.userTarget(user), before: userFields(user), after: userFields(&enabled)}); err != nil {
+				return err
+			}
+			user = &enabled
+		}
+		// What he holds through groups others can take away.
+		held, err := w.rightsThrough(t, user.ID, nil)
 		if err != nil {
 			return err
 		}
@@ -82,6 +96,16 @@ func (s *Service) Operator(ctx context.Context, caller Caller, t directory.Tenan
 		}})
 	})
 	return user, err
+}
+
+// mayBeCalled refuses callers of an API to name a user as the operator's: whom
+// Operator finds by that name, it makes the tenant's administrator.
+func (w *writer) mayBeCalled(upn string) error {
+	local, _, _ := strings.Cut(upn, "@")
+	if w.caller.Access == nil || !strings.EqualFold(local, operatorName) {
+		return nil
+	}
+	return problem.Newf(problem.Invalid, "userPrincipalName", "%s@… is the name of the user that stands for the operator of the platform: take another name", operatorName)
 }
 
 func holdsRole(r *access.Rights, role directory.ObjectID) bool {

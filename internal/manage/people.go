@@ -209,6 +209,9 @@ func (s *Service) CreateUser(ctx context.Context, caller Caller, t directory.Ten
 		if err := w.validUser(&u); err != nil {
 			return err
 		}
+		if err := w.mayBeCalled(u.UPN); err != nil {
+			return err
+		}
 		if err := w.tx.InsertUser(&u); err != nil {
 			return conflict(err, "user", u.UPN)
 		}
@@ -256,6 +259,11 @@ func (s *Service) UpdateUser(ctx context.Context, caller Caller, t directory.Ten
 		after.Kept = merged(before.Kept, u.Kept)
 		if after.UPN != before.UPN || after.Disabled != before.Disabled {
 			if err := w.mayUnseat(t, before.ID); err != nil {
+				return err
+			}
+		}
+		if after.UPN != before.UPN {
+			if err := w.mayBeCalled(after.UPN); err != nil {
 				return err
 			}
 		}

@@ -375,16 +375,16 @@ func (d *Directory) Resource(ctx context.Context, tenant directory.TenantID, ide
 }
 
 func (d *Directory) resource(t *tx, tenant directory.TenantID, identifier string) (*directory.Resource, error) {
-	p, err := t.principalNamed(tenant, identifier)
-	if errors.Is(err, directory.ErrNotFound) {
-		id, ok := d.aliases[identifier]
-		if !ok {
-			id, ok = d.cloud.FirstPartyByHost(identifier)
-		}
-		if !ok {
-			return nil, err
-		}
+	// The platform's own addresses come first: an application that claims one as
+	// its identifier URI would else stand between the tenant and its APIs.
+	var p *directory.ServicePrincipal
+	var err error
+	if id, own := d.aliases[identifier]; own {
 		p, err = t.PrincipalByClientID(tenant, id)
+	} else if p, err = t.principalNamed(tenant, identifier); errors.Is(err, directory.ErrNotFound) {
+		if id, ok := d.cloud.FirstPartyByHost(identifier); ok {
+			p, err = t.PrincipalByClientID(tenant, id)
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -103,6 +103,11 @@ func (b table) query(from string, tenant directory.TenantID, s directory.Selecti
 		order, beyond = "DESC", "<"
 	}
 	by := "object_id " + order
+	if s.IDs != nil || s.ClientIDs != nil || s.Alias != "" || s.UniqueName != "" || s.Name != "" || s.NamePrefix != "" {
+		// The plus keeps the engine from walking the whole tenant in this order
+		// where the conditions name a few rows.
+		by = "+object_id " + order
+	}
 	if s.ByName {
 		by = "name_key " + order + ", object_id " + order
 	}

@@ -51,7 +51,8 @@ type API struct {
 	now          func() time.Time
 	explain      bool
 
-	pages cipher.AEAD // seals the places where pages end
+	pages   cipher.AEAD // seals the places where pages end
+	repeats repeats     // answers to creations
 }
 
 // New makes the API. Page tokens are sealed under a key of this process: after

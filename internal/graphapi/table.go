@@ -138,7 +138,7 @@ func (c *call) run(p route.Params) error {
 	if err := c.offered(); err != nil {
 		return err
 	}
-	return c.op.Handle(c)
+	return c.once(func() error { return c.op.Handle(c) })
 }
 
 // offered refuses query options that the operation has no use for: an option

@@ -62,9 +62,15 @@ func (w *writer) record(c change) error {
 		return nil
 	}
 	w.plan.Steps = append(w.plan.Steps, Step{Op: c.op, Target: c.target, Fields: fields})
+	actor := w.caller.Actor
+	if a := w.caller.Access; a != nil && a.Tenant != c.tenant {
+		// What follows an application into another tenant: who changed it is that
+		// application's home's to know (invariant I9).
+		actor = audit.Actor{Kind: "system", Name: "the application's home tenant"}
+	}
 	entry := audit.Change{
 		ID: directory.NewObjectID().String(), Time: w.now, Correlation: w.caller.Correlation, Tenant: c.tenant,
-		Actor: w.caller.Actor, Action: string(c.op), Target: c.target, Outcome: audit.Succeeded, High: c.high,
+		Actor: actor, Action: string(c.op), Target: c.target, Outcome: audit.Succeeded, High: c.high,
 	}
 	var err error
 	if entry.Before, err = snapshot(c.before); err != nil {
@@ -195,6 +201,9 @@ func (w *writer) freeNames(t directory.TenantID, own directory.ObjectID, uris []
 }
 
 func (w *writer) insertPrincipal(p *directory.ServicePrincipal) error {
+	if err := validKept(p.Kept, mostKept); err != nil {
+		return err
+	}
 	if err := w.tx.InsertPrincipal(p); err != nil {
 		return conflict(err, "service principal", p.Name)
 	}
@@ -202,6 +211,9 @@ func (w *writer) insertPrincipal(p *directory.ServicePrincipal) error {
 }
 
 func (w *writer) updatePrincipal(after *directory.ServicePrincipal) error {
+	if err := validKept(after.Kept, mostKept); err != nil {
+		return err
+	}
 	if err := w.tx.UpdatePrincipal(after); err != nil {
 		return conflict(err, "service principal", after.Name)
 	}

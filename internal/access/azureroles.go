@@ -48,9 +48,6 @@ func azureRoleName(id directory.ObjectID) string {
 }
 
 // around is what nearly every built-in role may do beside its purpose.
-// AzureOwner is the id of the role Owner.
-var AzureOwner = directory.MustObjectID("8e3af657-a8ff-443c-a75c-2fe8c4bcb635")
-
 var around = []string{
 	"Microsoft.Authorization/*/read",
 	"Microsoft.Insights/alertRules/*",
@@ -266,3 +263,6 @@ var azureRoles = []AzureRole{
 		Actions:     []string{"*"},
 	},
 }
+
+// AzureOwner is the id of the role Owner.
+var AzureOwner = directory.MustObjectID("8e3af657-a8ff-443c-a75c-2fe8c4bcb635")

@@ -32,10 +32,7 @@ func TestApplicationDefaults(t *testing.T) {
 	if got := a.header.Get("Location"); got != testBase+"/v1.0/applications/"+a.str("id") {
 		t.Errorf("location %q", got)
 	}
-	var names []string
-	for _, pair := range strings.Split("id deletedDateTime appId applicationTemplateId disabledByMicrosoftStatus createdDateTime displayName description groupMembershipClaims identifierUris isDeviceOnlyAuthSupported isFallbackPublicClient notes publisherDomain serviceManagementReference signInAudience tags tokenEncryptionKeyId defaultRedirectUri certification optionalClaims addIns api appRoles info keyCredentials parentalControlSettings passwordCredentials publicClient requiredResourceAccess verifiedPublisher web spa", " ") {
-		names = append(names, pair)
-	}
+	names := strings.Split("id deletedDateTime appId applicationTemplateId disabledByMicrosoftStatus createdDateTime displayName description groupMembershipClaims identifierUris isDeviceOnlyAuthSupported isFallbackPublicClient notes publisherDomain serviceManagementReference signInAudience tags tokenEncryptionKeyId defaultRedirectUri certification optionalClaims addIns api appRoles info keyCredentials parentalControlSettings passwordCredentials publicClient requiredResourceAccess verifiedPublisher web spa", " ")
 	last := -1
 	for _, name := range names {
 		at := strings.Index(a.text, `"`+name+`":`)

@@ -213,10 +213,14 @@ func list[T any](c *call, l lister[T]) ([]entity, string, *int, error) {
 
 	size := c.pageSize()
 	picked := []entity{}
-	for {
+	// Each turn reads more than the one before: a filter that fits nothing must
+	// not read many objects a few at a time.
+	batch := min(scanBatch, 2*size)
+	for scanned := 0; ; {
 		s.Limit = size + 1 - len(picked)
 		if q.Filter != nil || q.Search != nil {
-			s.Limit = max(s.Limit, min(scanBatch, 2*size))
+			s.Limit = max(s.Limit, batch)
+			batch = min(scanBatch, 2*batch)
 		}
 		some, err := l.page(s)
 		if err != nil {
@@ -245,8 +249,8 @@ func list[T any](c *call, l lister[T]) ([]entity, string, *int, error) {
 			return picked, "", count, nil
 		}
 		s.After = l.cursor(&some[len(some)-1])
-		if len(picked) == size {
-			// What follows may hold nothing that fits; an empty last page is allowed.
+		if scanned += len(some); len(picked) == size || scanned >= maxScanned {
+			// What follows may hold nothing that fits; an empty page is allowed.
 			next, err := c.nextLink(place{s.After.Name, s.After.ID})
 			return picked, next, count, err
 		}

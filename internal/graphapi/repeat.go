@@ -25,6 +25,7 @@ const (
 type creation struct {
 	tenant    directory.TenantID
 	principal directory.ObjectID
+	client    directory.ClientID
 	request   directory.ObjectID
 	path      string
 	body      [sha256.Size]byte
@@ -93,7 +94,7 @@ func (c *call) once(run func() error) error {
 	if err != nil {
 		return run() // says what is wrong with it
 	}
-	key := creation{c.tenant, c.caller.Access.Principal, request, c.r.URL.EscapedPath() + "?" + c.r.URL.RawQuery, sha256.Sum256(text)}
+	key := creation{c.tenant, c.caller.Access.Principal, c.caller.Access.Client, request, c.r.URL.EscapedPath() + "?" + c.r.URL.RawQuery, sha256.Sum256(text)}
 	before, end := c.api.repeats.begin(key, c.api.now())
 	if before != nil {
 		select {
@@ -103,6 +104,9 @@ func (c *call) once(run func() error) error {
 		}
 		if !before.kept {
 			return run()
+		}
+		if err := c.api.manage.Present(c.ctx, c.caller); err != nil {
+			return err
 		}
 		maps.Copy(c.w.Header(), before.header)
 		c.w.WriteHeader(http.StatusCreated)

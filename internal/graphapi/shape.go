@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"time"
 	"unicode/utf8"
 
 	"github.com/avouch/avouch/internal/directory"
@@ -34,7 +33,6 @@ const (
 	flagKind
 	numberKind
 	guidKind
-	timeKind
 	textsKind // a list of texts
 	guidsKind
 	objectKind
@@ -52,7 +50,6 @@ func flagShape() shape                 { return shape{kind: flagKind} }
 func firmFlag() shape                  { return shape{kind: flagKind, absent: false} }
 func numberShape() shape               { return shape{kind: numberKind} }
 func guidShape() shape                 { return shape{kind: guidKind} }
-func timeShape() shape                 { return shape{kind: timeKind} }
 func textsShape() shape                { return shape{kind: textsKind, max: maxList, absent: []string{}} }
 func guidsShape() shape                { return shape{kind: guidsKind, max: maxList, absent: []string{}} }
 func objectsShape(members ...part) shape {
@@ -106,12 +103,6 @@ func (s shape) read(name string, raw, before json.RawMessage) (any, error) {
 			return nil, wrongType(name, "Edm.Guid")
 		}
 		return readGUID(name, v)
-	case timeKind:
-		var v time.Time
-		if json.Unmarshal(raw, &v) != nil {
-			return nil, wrongType(name, "Edm.DateTimeOffset")
-		}
-		return v.UTC().Format(time.RFC3339), nil
 	case textsKind, guidsKind:
 		return s.readList(name, raw)
 	case objectKind:

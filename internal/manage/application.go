@@ -110,6 +110,9 @@ func (w *writer) nameFree(a *directory.Application) error {
 // validApplication checks the application on its own and against the others of
 // its tenant.
 func (w *writer) validApplication(a *directory.Application, home directory.ObjectID) error {
+	if err := validKept(a.Kept, mostKept); err != nil {
+		return err
+	}
 	if err := directory.ValidateDisplayName("name", a.Name); err != nil {
 		return err
 	}

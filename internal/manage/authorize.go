@@ -163,7 +163,7 @@ func (w *writer) present(c *access.Caller) error {
 		if err != nil {
 			return fmt.Errorf("finding the caller's application: %w", err)
 		}
-		if app == nil || app.Disabled {
+		if app == nil || app.Disabled || app.Tenant != c.Tenant && !app.Audience.ForeignTenants() {
 			return gone("application")
 		}
 	}

@@ -369,6 +369,19 @@ func (w *writer) restorePrincipal(k *deletedPrincipal) error {
 	if err := w.freeNames(p.Tenant, directory.ObjectID{}, a.IdentifierURIs); err != nil {
 		return err
 	}
+	// A group may have got rights since: to come back into it is to join it.
+	for _, id := range k.Groups {
+		g, err := found(w.tx.Group(p.Tenant, id))
+		if err != nil {
+			return fmt.Errorf("finding group: %w", err)
+		}
+		if g == nil {
+			continue
+		}
+		if err := w.mayReach(g); err != nil {
+			return err
+		}
+	}
 	p.Name, p.Names = a.Name, namesOf(a) // which may have changed since
 	if err := w.createHome(p); err != nil {
 		return err

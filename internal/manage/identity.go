@@ -50,6 +50,9 @@ func (w *writer) validIdentity(m *directory.ManagedIdentity) error {
 	if m.Kind == directory.SystemAssigned {
 		return nil // everything in it is its host's
 	}
+	if err := validKept(m.Kept, mostKept); err != nil {
+		return err
+	}
 	if err := directory.ValidateResourceName("name", m.Name, 3, 128, ""); err != nil {
 		return err
 	}
@@ -187,6 +190,9 @@ func (w *writer) hostTarget(h *directory.Host) audit.Target {
 }
 
 func (w *writer) validHost(h *directory.Host) error {
+	if err := validKept(h.Kept, mostKept); err != nil {
+		return err
+	}
 	if err := directory.ValidateResourceName("name", h.Name, 1, 128, "."); err != nil {
 		return err
 	}

@@ -23,6 +23,14 @@ func (s *Service) Organization(ctx context.Context, caller Caller, t directory.T
 	return tenant, err
 }
 
+// Present reports whether the caller of an API is still there: nil means yes.
+func (s *Service) Present(ctx context.Context, caller Caller) error {
+	return s.read(ctx, caller, func(w *writer) error {
+		w.decided = true
+		return w.present(caller.Access)
+	})
+}
+
 // MayRead decides whether the caller may read what is kept outside the
 // directory, such as the records of sign-ins: nil means yes.
 func (s *Service) MayRead(ctx context.Context, caller Caller, t directory.TenantID) error {

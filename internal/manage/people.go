@@ -62,6 +62,24 @@ func merged(before, changes directory.Kept) directory.Kept {
 	return after
 }
 
+// mostKept bounds what an object keeps for its clients, in bytes of JSON. A
+// resource group keeps the plain resources in it too.
+const (
+	mostKept        = 256 << 10
+	mostKeptInGroup = 1 << 20
+)
+
+func validKept(k directory.Kept, most int) error {
+	size := 0
+	for name, value := range k {
+		size += len(name) + len(value)
+	}
+	if size > most {
+		return problem.Newf(problem.Limit, "", "The size of the object has exceeded its limit. Please reduce the number of values and retry your request.")
+	}
+	return nil
+}
+
 func validPersonName(name string) error {
 	switch n := utf8.RuneCountInString(name); {
 	case strings.TrimSpace(name) == "":
@@ -90,6 +108,9 @@ func (w *writer) userTarget(u *directory.User) audit.Target {
 // validUser checks the user's names, and the principal name against the domains
 // of the tenant and the other users. A tenant without a domain takes any.
 func (w *writer) validUser(u *directory.User) error {
+	if err := validKept(u.Kept, mostKept); err != nil {
+		return err
+	}
 	if err := validPersonName(u.Name); err != nil {
 		return err
 	}
@@ -451,6 +472,9 @@ func (s *Service) CreateGroup(ctx context.Context, caller Caller, t directory.Te
 		if err := validPersonName(g.Name); err != nil {
 			return err
 		}
+		if err := validKept(g.Kept, mostKept); err != nil {
+			return err
+		}
 		if err := w.tx.InsertGroup(&g); err != nil {
 			return conflict(err, "group", g.Name)
 		}
@@ -512,6 +536,9 @@ func (s *Service) UpdateGroup(ctx context.Context, caller Caller, t directory.Te
 		}
 		if len(compare(groupFields(before), groupFields(&after))) == 0 {
 			return nil
+		}
+		if err := validKept(after.Kept, mostKept); err != nil {
+			return err
 		}
 		if err := w.tx.UpdateGroup(&after); err != nil {
 			return conflict(err, "group", after.Name)

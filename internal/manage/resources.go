@@ -378,6 +378,9 @@ func (w *writer) putResourceGroup(p Place, before, after *directory.ResourceGrou
 	if len(compare(old, now)) == 0 {
 		return nil
 	}
+	if err := validKept(after.Kept, mostKeptInGroup); err != nil {
+		return err
+	}
 	if err := w.tx.PutResourceGroup(after); err != nil {
 		return conflict(err, "resource group", after.Name)
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"slices"
 
 	"github.com/avouch/avouch/internal/config"
@@ -117,9 +116,7 @@ func runDev(cmd *cobra.Command, s streams, cfg platform.Config, apply []string) 
 	if err != nil {
 		return err
 	}
-	// What the start needed and the running platform does not goes back to the
-	// system.
-	debug.FreeOSMemory()
+	giveBack()
 	where := ready{
 		Authority: p.URL(), Graph: p.Endpoints().Graph, Resources: p.Endpoints().ResourceManager, Identity: p.IdentityURL(), Dir: p.Dir(), CA: p.CAFile(),
 		Cloud: p.Cloud().Name, Engine: p.Engine(),
